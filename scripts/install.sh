@@ -32,4 +32,4 @@ if ! .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes
   echo "uv could not install; trying with pip." >&2
   "${pip_install[@]}" --require-hashes --no-deps -r requirements/dev.txt
 fi
-"${pip_install[@]}" --no-deps --no-build-isolation --editable .
+PATH="$PWD/.venv/bin:$PATH" "${pip_install[@]}" --no-deps --no-build-isolation --editable . # the build backend is hashed too
