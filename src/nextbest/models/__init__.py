@@ -1,0 +1,1 @@
+"""What fits and predicts: arrays and Arrow tables in, predictions and native model files out."""
