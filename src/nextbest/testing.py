@@ -223,10 +223,11 @@ def check_policy(policy: Policy, predictions: pa.Table | None = None, actions: t
 def _only(predictions: pa.Table, only: Action, actions: tuple[Action, ...]) -> pa.Table:
     """Give the predictions as if rules had removed every action but one."""
     for action in actions:
-        name = f"expected_value:{action.id}"
-        if action.id != only.id and name in predictions.column_names:
-            at = predictions.column_names.index(name)
-            predictions = predictions.set_column(at, name, pa.nulls(predictions.num_rows, pa.float64()))
+        values = np.ones(predictions.num_rows)
+        column = pa.array(values, mask=values > 0) if action.id != only.id else pa.array(values)
+        at = predictions.schema.get_field_index(f"expected_value:{action.id}")
+        if at >= 0:
+            predictions = predictions.set_column(at, predictions.schema.field(at).name, column)
     return predictions
 
 
