@@ -127,11 +127,11 @@ def tail(parameters: Mapping[str, float], rows: Histories, horizon: float, k: Fl
 
 
 def _theta(parameters: Mapping[str, float]) -> Floats:
-    return np.log(np.array([parameters[name] for name in NAMES]))
+    return np.asarray(np.log(np.array([parameters[name] for name in NAMES])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BgNbd:
+class BGNBD:
     """BG/NBD as a model: `frequency`, `recency`, `T` to the purchases of the next `horizon`, all in one unit of time.
 
     `level` is the share of customers whose count the interval should hold; None leaves the interval out.

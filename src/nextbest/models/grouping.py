@@ -65,7 +65,9 @@ def histories(features: pa.Table) -> Histories:
     missing = [name for name in COLUMNS if name not in features.column_names]
     if missing:
         found = ", ".join(features.column_names)
-        message = f"A buying history needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}. Got: {found}."
+        message = (
+            f"A buying history needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}. Got: {found}."
+        )
         raise DataError(message)
     frequency, recency, age = (features[name].to_numpy(zero_copy_only=False) for name in COLUMNS)
     return group(frequency, recency, age)

@@ -52,7 +52,9 @@ class Estimate:
 def read_estimate(files: Mapping[str, bytes], model: str) -> Estimate:
     """Give the estimate in a model's files; raise `ModelError` when it is not there or not whole."""
     if PARAMETERS_FILE not in files:
-        message = f"The model '{model}' has not been fitted: it has no {PARAMETERS_FILE}. Fit it first, or load its files."
+        message = (
+            f"The model '{model}' has not been fitted: it has no {PARAMETERS_FILE}. Fit it first, or load its files."
+        )
         raise ModelError(message)
     try:
         return Estimate(**json.loads(files[PARAMETERS_FILE]))
@@ -64,8 +66,9 @@ def read_estimate(files: Mapping[str, bytes], model: str) -> Estimate:
 def maximise(
     objective: Objective, starts: Iterable[Floats], *, weight: float, penalty: float = 0.0
 ) -> tuple[Floats, Floats | None, float, bool]:
-    """Give (logarithms, their covariance or None, log-likelihood, converged) of the first start that reaches an
-    inner maximum, or else of the best.
+    """Give the logarithms at the maximum, their covariance or None, the log-likelihood, and whether it converged.
+
+    Later starts are tried only until one reaches an inner maximum; without any, the best of all counts.
 
     `objective` maps logarithms of parameters to the log-likelihood and its gradient; `weight` is the number of
     customers, by which both are divided so that tolerances mean the same at every size. `penalty` times the sum of
@@ -94,8 +97,8 @@ def maximise(
     if best is None or not np.isfinite(best.fun):
         message = "The likelihood is not finite at any start. Check for extreme values in the histories."
         raise ModelError(message)
-    value, gradient = objective(best.x)
-    settled = bool(np.max(np.abs(loss(best.x)[1])) < 1e-4)
+    value, slope = objective(best.x)
+    settled = float(np.max(np.abs(slope))) < 1e-4 * weight
     return best.x, _covariance(objective, best.x), float(value), bool(best.success or settled)
 
 
@@ -115,7 +118,7 @@ def _covariance(objective: Objective, theta: Floats) -> Floats | None:
     return np.asarray(np.linalg.inv(information))
 
 
-def estimate(  # noqa: PLR0913 (one place turns numbers into the record; all are named)
+def estimate(
     names: tuple[str, ...],
     objective: Objective,
     starts: Iterable[Floats],

@@ -170,11 +170,11 @@ def _grown(power: float, log_ratio: Floats) -> Floats:
 
 
 def _theta(parameters: Mapping[str, float]) -> Floats:
-    return np.log(np.array([parameters[name] for name in NAMES]))
+    return np.asarray(np.log(np.array([parameters[name] for name in NAMES])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParetoNbd:
+class ParetoNBD:
     """Pareto/NBD as a model: `frequency`, `recency`, `T` to the purchases of the next `horizon`, all in one unit.
 
     `level` is the share of customers whose count the interval should hold; None leaves the interval out.

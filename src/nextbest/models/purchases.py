@@ -42,9 +42,7 @@ def quantile(rows: Histories, tail: Tail, level: float) -> Floats:
     return high
 
 
-def purchases_table(
-    rows: Histories, *, expected: Floats, alive: Floats, tail: Tail, level: float | None
-) -> pa.Table:
+def purchases_table(rows: Histories, *, expected: Floats, alive: Floats, tail: Tail, level: float | None) -> pa.Table:
     """Give one row per customer from values per distinct history: `prediction`, `probability_alive`, `low`, `high`."""
     import pyarrow as pa
 
