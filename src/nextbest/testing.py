@@ -68,7 +68,7 @@ def sample_label(features: pa.Table, seed: int = 2) -> pa.Table:
     """Give made-up labels for `sample_features`: 1 the more likely the longer the silence."""
     days = np.asarray(features["days_since_last_order"])
     draw = np.random.default_rng(seed).random(len(days))
-    return pa.table({"subject_id": features["subject_id"], "label": (draw < days / (days + 30)).astype(np.float64)})
+    return pa.table({"label": (draw < days / (days + 30)).astype(np.float64)})
 
 
 def sample_predictions(actions: tuple[Action, ...] = ACTIONS, rows: int = 50, seed: int = 3) -> pa.Table:
