@@ -103,7 +103,7 @@ def expected_purchases(parameters: Mapping[str, float], rows: Histories, horizon
     x = rows.frequency
     z = horizon / (alpha + rows.age + horizon)
     series = (1 - z) ** (a - 1) * hyp2f1(a + b - 1 - r, a - 1, a + b + x - 1, z)
-    return probability_alive(parameters, rows) * (a + b + x - 1) / (a - 1) * (1 - series)
+    return np.asarray(probability_alive(parameters, rows) * (a + b + x - 1) / (a - 1) * (1 - series))
 
 
 def expected_for_new(parameters: Mapping[str, float], age: Floats) -> Floats:

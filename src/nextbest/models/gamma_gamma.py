@@ -77,7 +77,7 @@ def fit_values(orders: Floats, mean_value: Floats, *, penalty: float = 0.0) -> E
 def expected_value(parameters: Mapping[str, float], orders: Floats, mean_value: Floats) -> Floats:
     """Give E[mean value of an order | history] (eq. 5): own mean and everybody's, weighted by what is known.
 
-    With q <= 1 the mean over all customers does not exist; q is then taken just above 1 + 1 / (p x).
+    With q <= 1 the mean over all customers does not exist; q is then taken as 1.01.
     """
     p, q, gamma = (parameters[name] for name in NAMES)
     weight = p * orders + max(q, 1.01) - 1
@@ -123,7 +123,17 @@ def _columns(features: pa.Table) -> tuple[Floats, Floats]:
     if missing:
         message = f"Gamma-Gamma needs the columns frequency, mean_value; missing: {', '.join(missing)}."
         raise DataError(message)
-    return tuple(
+    orders, mean_value = (
         np.asarray(features[name].to_numpy(zero_copy_only=False), dtype=np.float64)
         for name in ("frequency", "mean_value")
-    )  # type: ignore[return-value]
+    )
+    mean_value = np.where(orders > 0, mean_value, 0.0)  # without an order there is no mean to be missing
+    wrong = np.flatnonzero(~(np.isfinite(orders) & (orders >= 0) & np.isfinite(mean_value) & (mean_value >= 0)))
+    if len(wrong):
+        i = wrong[0]
+        message = (
+            f"{len(wrong)} of {len(orders)} rows have a frequency or mean_value that is missing or negative; the first "
+            f"is row {i}: frequency {orders[i]:g}, mean_value {mean_value[i]:g}. Fill or leave out such rows."
+        )
+        raise DataError(message)
+    return orders, mean_value
