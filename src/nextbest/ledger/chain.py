@@ -1,0 +1,169 @@
+"""The audit chain: every row that must not change in silence adds a link, and `verify` recomputes them all.
+
+    digest = SHA-256(salt || what || 0 || ref || 0 || row)        link = SHA-256(previous link || digest)
+
+Erasing a person deletes the row and its salt; the digest stays, so the chain still verifies and says nothing about the
+person. What was erased is itself stated by a link (`forget`), so a row cannot vanish by other means unnoticed. A chain
+cannot show by itself that its tail was cut: keep `head(ledger)` elsewhere and give it to `verify`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nextbest.errors import LedgerError
+from nextbest.ledger.statements import load
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from nextbest.ledger.workspace import Ledger
+
+_START = bytes(32)
+_SALT_BYTES = 16
+_MOST_PROBLEMS = 100
+# What a link may vouch for; `chain.sql` has a `row_` and an `unlinked_` statement for each.
+ROWS = (
+    *("decision", "segment", "feedback", "consent", "suppression", "erase", "forget"),
+    *("key", "key_revoked", "switch", "config"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What recomputing the chain found; `head` is `<links>:<hex>`, to be kept outside."""
+
+    links: int
+    ok: bool
+    problems: tuple[str, ...]
+    head: str
+
+
+def row_bytes(values: Iterable[Any]) -> bytes:
+    """Give the canonical bytes of a row: its stored values, in the order of its `row_` statement, as JSON."""
+    return msgspec.json.encode(list(values))
+
+
+def add(connection: sqlite3.Connection, what: str, ref: str, row: bytes) -> None:
+    """Add the link of one row (`row_bytes` of what is stored), inside the caller's transaction."""
+    add_many(connection, what, ((ref, row),))
+
+
+def add_stored(connection: sqlite3.Connection, what: str, ref: str) -> None:
+    """Add the link of a row that has just been stored, reading it back."""
+    row = connection.execute(load("chain.sql", f"row_{what}"), (ref,)).fetchone()
+    if row is None:
+        raise LedgerError(f"There is no stored {what} '{ref}' to add to the audit chain.")
+    add(connection, what, ref, row_bytes(row))
+
+
+def add_many(connection: sqlite3.Connection, what: str, rows: Iterable[tuple[str, bytes]]) -> None:
+    """Add one link per (ref, row), in order, inside the caller's transaction."""
+    last = connection.execute(load("chain.sql", "last")).fetchone()
+    seq, link = last or (0, _START)
+    links, salts = [], []
+    for ref, row in rows:
+        seq += 1
+        salt = secrets.token_bytes(_SALT_BYTES)
+        digest = _digest(salt, what, ref, row)
+        link = hashlib.sha256(link + digest).digest()
+        links.append((seq, what, ref, digest, link))
+        salts.append((seq, salt))
+    connection.executemany(load("chain.sql", "insert"), links)
+    connection.executemany(load("chain.sql", "insert_salt"), salts)
+
+
+def forget(connection: sqlite3.Connection, forget_id: str, rows: Sequence[tuple[str, str]]) -> int:
+    """Erase the salts of rows (what, ref) and state so in a link; gives how many links that concerned.
+
+    The caller deletes the rows themselves in the same transaction.
+    """
+    seqs = [connection.execute(load("chain.sql", "seq"), pair).fetchone() for pair in rows]
+    known = [seq for seq in seqs if seq is not None]
+    if known:
+        connection.executemany(load("chain.sql", "delete_salt"), known)
+        connection.executemany(load("chain.sql", "insert_forgotten"), [(seq, forget_id) for (seq,) in known])
+        add_stored(connection, "forget", forget_id)
+    return len(known)
+
+
+def head(ledger: Ledger) -> str:
+    """Give the newest link as `<number of links>:<hex>`; kept outside, it shows a cut tail."""
+    with ledger.journal.read() as connection:
+        seq, link = connection.execute(load("chain.sql", "last")).fetchone() or (0, _START)
+        return f"{seq}:{link.hex()}"
+
+
+def verify(ledger: Ledger, *, expected_head: str | None = None) -> Verification:
+    """Recompute every link, row and bulk segment; `expected_head` is an earlier `head` that must still be there."""
+    with ledger.journal.read() as connection:
+        links, newest, problems = _walk(connection)
+        for what in ROWS:
+            problems += _rows(connection, what)
+            unlinked = connection.execute(load("chain.sql", f"unlinked_{what}"))
+            problems += [f"{what} '{ref}' stands without a link" for (ref,) in unlinked]
+        problems += _segments(connection, ledger.path)
+        if expected_head is not None:
+            problems += _expected(connection, expected_head)
+    return Verification(links=links, ok=not problems, problems=tuple(problems[:_MOST_PROBLEMS]), head=newest)
+
+
+def _digest(salt: bytes, what: str, ref: str, row: bytes) -> bytes:
+    return hashlib.sha256(b"%b%b\0%b\0%b" % (salt, what.encode(), ref.encode(), row)).digest()
+
+
+def _walk(connection: sqlite3.Connection) -> tuple[int, str, list[str]]:
+    """Recompute every link from the one before; a gap or a change shows at its place."""
+    problems: list[str] = []
+    count, before = 0, _START
+    for seq, digest, link in connection.execute(load("chain.sql", "all")):
+        count += 1
+        if seq != count:
+            problems.append(f"a link is missing before link {seq}")
+            count = seq
+        if hashlib.sha256(before + digest).digest() != link:
+            problems.append(f"link {seq} does not follow from the link before it")
+        before = link
+    return count, f"{count}:{before.hex()}", problems
+
+
+def _rows(connection: sqlite3.Connection, what: str) -> Iterator[str]:
+    """Find rows that changed since they were linked, and rows or salts that went without an erasure."""
+    one = load("chain.sql", f"row_{what}")
+    for ref, digest, salt, forget_id in connection.execute(load("chain.sql", "links"), (what,)):
+        row = connection.execute(one, (ref,)).fetchone()
+        if forget_id is not None:
+            if row is not None:
+                yield f"{what} '{ref}' is stated as erased and is still there"
+        elif row is None or salt is None:
+            yield f"{what} '{ref}' is gone without an erasure"
+        elif _digest(salt, what, ref, row_bytes(row)) != digest:
+            yield f"{what} '{ref}' is not what was written"
+
+
+def _segments(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
+    """Find bulk decision segments whose file is gone or changed."""
+    for segment_id, path, sha256 in connection.execute(load("chain.sql", "segments")):
+        try:
+            with (folder / path).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            yield f"segment '{segment_id}' cannot be read: {error.strerror}"
+            continue
+        if found != sha256:
+            yield f"segment '{segment_id}' is not the file that was written"
+
+
+def _expected(connection: sqlite3.Connection, expected: str) -> Iterator[str]:
+    seq, _, link = expected.partition(":")
+    row = connection.execute(load("chain.sql", "at_seq"), (int(seq),)).fetchone() if seq.isdecimal() else None
+    found = _START.hex() if seq == "0" else row[0].hex() if row else None
+    if found is None or found != link:
+        yield f"the head {expected[:24]}... that was kept outside is not in the chain: its tail was cut or rewritten"
