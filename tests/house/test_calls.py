@@ -93,6 +93,22 @@ def test_nothing_is_imported_that_runs_code_when_it_reads(sources: list[Source])
     assert [(s.path, m) for s in sources for m in _imports(s.tree) if m in BANNED_MODULES] == []
 
 
+def test_no_room_imports_from_the_facade(sources: list[Source], repository: Path) -> None:
+    """Only the surfaces import names of `nextbest` itself; a room imports modules, or the version."""
+    package = repository / "src/nextbest"
+    modules = {p.stem for p in package.iterdir() if p.suffix == ".py" or p.is_dir()} | {"__version__"}
+    found = [
+        f"{s.path}:{node.lineno} {alias.name}"
+        for s in sources
+        if s.room not in {"cli", "serve", ""}
+        for node in ast.walk(s.tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "nextbest"
+        for alias in node.names
+        if alias.name not in modules
+    ]
+    assert found == []
+
+
 def test_nothing_evaluates_text(sources: list[Source]) -> None:
     """Neither eval nor exec nor yaml.load nor a shell is called anywhere in the product."""
     calls = [(s, n) for s in sources for n in ast.walk(s.tree) if isinstance(n, ast.Call)]
