@@ -1,14 +1,14 @@
 """`nextbest.toml` to frozen values; unknown keys are refused with the nearest known one.
 
-    name = "acme"
-    currency = "EUR"
+name = "acme"
+currency = "EUR"
 
-    [consent]
-    regime = "opt_in"
+[consent]
+regime = "opt_in"
 
-    [plays.win_back]
-    audience = "churn_probability > 0.5 and orders_365d >= 2"
-    actions = [{ id = "coupon_10", channel = "email", cost = 0.5 }]
+[plays.win_back]
+audience = "churn_probability > 0.5 and orders_365d >= 2"
+actions = [{ id = "coupon_10", channel = "email", cost = 0.5 }]
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     server: Server = field(default_factory=Server)
     plays: Mapping[str, Play] = field(default_factory=dict)
+    features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     channels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

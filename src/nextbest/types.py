@@ -61,7 +61,7 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """At most `count` outbound actions per subject within `days`, over all plays and channels unless `channel` is set."""
+    """At most `count` outbound actions per subject within `days`, over all plays, on `channel` or on all."""
 
     count: int
     days: int

@@ -1,0 +1,5 @@
+"""`python -m nextbest` is `nextbest`."""
+
+from nextbest.cli import main
+
+main()

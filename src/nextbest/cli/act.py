@@ -1,0 +1,92 @@
+"""Commands that act and measure: decide, send, measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from nextbest.cli import render
+from nextbest.cli.app import COMMON, Common, app, workspace
+from nextbest.errors import UsageError
+
+
+@app.command(sort_key=8)
+def decide(
+    play: str,
+    *,
+    as_of: str | None = None,
+    out: Annotated[Path | None, Parameter(help="Write CSV or Parquet, by the ending.")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Choose the best action for everyone in a play's audience, within consent and limits, and log every decision.
+
+    Example: nextbest decide win_back --out today.csv
+    """
+    from nextbest import operations, verbs
+
+    with workspace(common) as ledger:
+        decided = verbs.decide(ledger, play, as_of=as_of)
+        written = operations.write_table(decided.listing(), out) if out else None
+    figures = {
+        "play": play,
+        "decided": decided.decided,
+        "by_action": decided.by_action,
+        "by_arm": decided.by_arm,
+        "removed_by": decided.removed_by,
+        "expected_value": decided.expected_value,
+        "out": written,
+    }
+    render.show(figures, as_json=common.json)
+
+
+@app.command(sort_key=10)
+def send(
+    play: str,
+    *,
+    channel: Annotated[str, Parameter(help="csv, webhook, or another of: nextbest list channels")],
+    dry_run: Annotated[bool, Parameter(negative="", help="Say what would be sent; send nothing.")] = False,
+    common: Common = COMMON,
+) -> None:
+    """Carry out a play's decisions; permission, caps and the stop switch are read again for each.
+
+    Example: nextbest send win_back --channel csv --dry-run
+    """
+    from nextbest import verbs
+
+    with workspace(common) as ledger:
+        render.show(verbs.send(ledger, play, channel=channel, dry_run=dry_run), as_json=common.json)
+
+
+@app.command(sort_key=12)
+def measure(
+    play: str | None = None,
+    *,
+    outcome: Annotated[str, Parameter(help="An outcome's name, an event, revenue_30d, or a column of the table.")],
+    method: str = "randomised",
+    table: Annotated[Path | None, Parameter(help="A flat table of a trial, instead of a play.")] = None,
+    treatment: Annotated[str | None, Parameter(help="The table's column that says who got what.")] = None,
+    control: Annotated[str | None, Parameter(help="The treatment value that is the baseline.")] = None,
+    out: Annotated[Path | None, Parameter(help="Write the effects to CSV or Parquet.")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Measure what a play earned against its holdout, or a trial in a flat table, with an interval.
+
+    Example: nextbest measure win_back --outcome revenue_30d
+    Example: nextbest measure --table trial.csv --outcome visit --treatment segment --control none
+    """
+    from nextbest import operations, verbs
+
+    if (play is None) == (table is None):
+        raise UsageError("Say which play to measure, or give --table FILE with --treatment COLUMN.")
+    if table is not None:
+        if treatment is None:
+            raise UsageError("--table needs --treatment COLUMN: the column that says who got what.")
+        effect = verbs.measure_table(table, outcome=outcome, treatment=treatment, control=control, method=method)
+    else:
+        with workspace(common) as ledger:
+            effect = verbs.measure(ledger, str(play), outcome=outcome, method=method)
+    if out:
+        operations.write_table(verbs.effect_table(effect), out)
+    render.show(effect, as_json=common.json)

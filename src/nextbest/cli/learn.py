@@ -1,0 +1,120 @@
+"""Commands that learn: fit, predict, explain, watch, list."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from nextbest.cli import render
+from nextbest.cli.app import COMMON, Common, app, workspace
+from nextbest.errors import UsageError
+
+
+@app.command(sort_key=6)
+def fit(
+    recipe: str,
+    *,
+    as_of: Annotated[
+        str | None, Parameter(help="Learn only from before this date; default: the end of the data.")
+    ] = None,
+    table: Annotated[Path | None, Parameter(help="A flat table with one row per subject and a label column.")] = None,
+    id_: Annotated[str | None, Parameter(name="--id", help="The table's column of subject ids.")] = None,
+    label: Annotated[str | None, Parameter(help="The table's column to learn.")] = None,
+    positive: Annotated[str | None, Parameter(help="The label's value that counts as yes.")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Learn a recipe, judged on data it did not learn from, beside its baselines.
+
+    Example: nextbest fit churn
+    Example: nextbest fit churn --table customers.csv --id customerID --label Churn --positive Yes
+    """
+    from nextbest import operations, verbs
+
+    settings = _flat(table, id_, label, positive)
+    if table is not None and not _in_workspace(common):
+        operations.create(common.workspace or Path()).close()
+        render.say("Made a workspace here (nextbest.toml), to keep the model.")
+    with workspace(common) as ledger:
+        fitted = verbs.fit(ledger, recipe, as_of=as_of, **settings)
+    document = {"recipe": fitted.recipe, "status": fitted.report.status, "model_id": fitted.model_id}
+    render.show({**document, **asdict(fitted.report)}, as_json=common.json)
+
+
+@app.command(sort_key=7)
+def predict(
+    recipe: str,
+    *,
+    as_of: str | None = None,
+    table: Annotated[Path | None, Parameter(help="Score this flat table instead of the ledger.")] = None,
+    id_: Annotated[str | None, Parameter(name="--id", help="The table's column of subject ids.")] = None,
+    out: Annotated[Path | None, Parameter(help="Write CSV or Parquet, by the ending.")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Score everyone with the newest model of a recipe, with intervals.
+
+    Example: nextbest predict churn --out churn.csv
+    """
+    from nextbest import operations, verbs
+
+    with workspace(common) as ledger:
+        fitted = verbs.newest(ledger, recipe)
+        rows = verbs.predict(ledger, fitted, as_of=as_of, **_flat(table, id_, None, None))
+        written = operations.write_table(rows, out) if out else None
+        moment = as_of or verbs.data_end(ledger).date().isoformat()
+    figures = {"recipe": recipe, "model_id": fitted.model_id, "as_of": moment, "rows": rows.num_rows, "out": written}
+    render.show(figures, as_json=common.json)
+
+
+@app.command(sort_key=13)
+def explain(what: str, subject: str, *, as_of: str | None = None, common: Common = COMMON) -> None:
+    """Say why: a recipe's prediction, or a play's decision, for one subject (by id, e-mail or phone).
+
+    Example: nextbest explain churn c42
+    Example: nextbest explain win_back jane@example.com
+    """
+    from nextbest import verbs
+
+    with workspace(common) as ledger:
+        render.show(verbs.explain(ledger, what, subject, as_of=as_of), as_json=common.json)
+
+
+@app.command(sort_key=14)
+def watch(recipe: str | None = None, *, as_of: str | None = None, common: Common = COMMON) -> int:
+    """Compare what the models see now with what they learnt from; exit status 1 when something drifts.
+
+    Example: nextbest watch churn || nextbest fit churn
+    """
+    from nextbest import verbs
+
+    with workspace(common) as ledger:
+        found = verbs.watch(ledger, recipe, as_of=as_of)
+    render.show({"drifted": any(d.drifted for d in found), "recipes": found}, as_json=common.json)
+    return int(any(d.drifted for d in found))
+
+
+@app.command(name="list", sort_key=25)
+def list_command(
+    group: Literal["recipes", "policies", "models", "measures", "channels"], *, common: Common = COMMON
+) -> None:
+    """List what can be used here: the built-ins and what installed packages add.
+
+    Example: nextbest list policies
+    """
+    from nextbest import operations
+
+    render.show({group: operations.names(group)}, as_json=common.json)
+
+
+def _flat(table: Path | None, id_: str | None, label: str | None, positive: str | None) -> dict[str, Any]:
+    given = {"table": str(table) if table else None, "id": id_, "label": label, "positive": positive}
+    if table is None and any(given.values()):
+        raise UsageError("--id, --label and --positive describe a flat table: add --table FILE.")
+    return {k: v for k, v in given.items() if v is not None}
+
+
+def _in_workspace(common: Common) -> bool:
+    here = (common.workspace or Path()).resolve()
+    return any((folder / "nextbest.toml").exists() for folder in [here, *here.parents])

@@ -1,0 +1,72 @@
+"""Commands of operation: keys, and the stop switch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from nextbest.cli import render
+from nextbest.cli.app import COMMON, Common, app, workspace
+
+key = App(name="key", help="Make, list and end the keys of the HTTP service.", sort_key=26)
+app.command(key)
+
+
+@key.command
+def create(
+    *,
+    scope: Literal["decide", "ingest", "read", "admin"],
+    days: Annotated[int | None, Parameter(help="End the key after so many days.")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Make a key; it is shown once and stored only as a hash.
+
+    Example: nextbest key create --scope decide --days 90
+    """
+    from nextbest import operations
+
+    with workspace(common) as ledger:
+        key_id, secret = operations.create_key(ledger, scope, days=days)
+    render.show({"id": key_id, "key": secret, "scopes": [scope]}, as_json=common.json)
+
+
+@key.command(name="list")
+def list_command(*, common: Common = COMMON) -> None:
+    """List the keys, without the keys themselves.
+
+    Example: nextbest key list
+    """
+    from nextbest import operations
+
+    with workspace(common) as ledger:
+        render.show({"keys": operations.list_keys(ledger)}, as_json=common.json)
+
+
+@key.command
+def revoke(id: str, *, common: Common = COMMON) -> None:  # noqa: A002 (the word of the contract)
+    """End a key now.
+
+    Example: nextbest key revoke key_0123
+    """
+    from nextbest import operations
+
+    with workspace(common) as ledger:
+        operations.revoke_key(ledger, id)
+    render.show({"id": id, "revoked": True}, as_json=common.json)
+
+
+@app.command(sort_key=27)
+def stop(
+    *, play: str = "*", channel: str = "*", action: str = "*", why: str, lift: bool = False, common: Common = COMMON
+) -> None:
+    """Stop everything, or one play, channel or action, within a second; --lift lets it go on.
+
+    Example: nextbest stop --channel email --why "wrong template"
+    """
+    from nextbest import operations
+
+    switch = operations.start if lift else operations.stop
+    with workspace(common) as ledger:
+        switch(ledger, play=play, channel=channel, action=action, why=why)
+    render.show({"stopped": not lift, "play": play, "channel": channel, "action": action}, as_json=common.json)

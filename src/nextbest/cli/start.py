@@ -1,0 +1,136 @@
+"""Commands of the first five minutes: demo, up, init, serve."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from nextbest.cli import render
+from nextbest.cli.app import COMMON, Common, app
+
+if TYPE_CHECKING:
+    from nextbest.ledger import Ledger
+    from nextbest.up import Stage
+
+DEMO = Path("nextbest-demo")
+
+
+@app.command(sort_key=1)
+def demo(
+    *,
+    serve: Annotated[bool, Parameter(help="Open the service and its page afterwards.")] = True,
+    port: int = 8000,
+    common: Common = COMMON,
+) -> int:
+    """Run the whole loop on real retail data, then serve today's list.
+
+    Example: nextbest demo --no-serve --json
+    """
+    from nextbest import demo as demonstration
+
+    folder = common.workspace or DEMO
+    with render.progress("load") as progress:
+        stages = _follow(demonstration.demo(folder, progress=progress), as_json=common.json)
+    if common.json:
+        render.document({"workspace": folder, "seconds": _seconds(stages), "stages": _by_name(stages)})
+    if serve:
+        return _serve(demonstration.workspace(folder), port)
+    return 0
+
+
+@app.command(sort_key=2)
+def up(
+    *paths: Path,
+    serve: Annotated[bool, Parameter(help="Open the service and its page afterwards.")] = True,
+    port: int = 8000,
+    common: Common = COMMON,
+) -> int:
+    """Recognise, load, check, fit what the data supports, predict, decide, and serve today's list.
+
+    Example: nextbest up exports/ --no-serve
+    """
+    from nextbest import up as first_minutes
+
+    ledger = _open_or_create(common.workspace or Path())
+    try:
+        with render.progress("load") as progress:
+            stages = _follow(first_minutes.up(ledger, paths, progress=progress), as_json=common.json)
+        if common.json:
+            render.document({"workspace": ledger.path, "seconds": _seconds(stages), "stages": _by_name(stages)})
+    finally:
+        ledger.close()
+    return _serve(_open_or_create(common.workspace or Path()), port) if serve else 0
+
+
+@app.command(sort_key=3)
+def init(folder: Path = Path(), *, common: Common = COMMON) -> None:
+    """Make a workspace: a folder with a commented nextbest.toml.
+
+    Example: nextbest init acme
+    """
+    from nextbest import operations
+
+    ledger = operations.create(common.workspace or folder)
+    render.show({"workspace": ledger.path, "next": "nextbest load FILE..."}, as_json=common.json)
+    ledger.close()
+
+
+@app.command(name="serve", sort_key=30)
+def serve_command(
+    *,
+    port: int = 8000,
+    host: Annotated[str, Parameter(help="Anything but loopback needs --behind-proxy.")] = "127.0.0.1",
+    behind_proxy: Annotated[
+        bool, Parameter(negative="", help="A proxy in front speaks TLS; listen beyond loopback.")
+    ] = False,
+    common: Common = COMMON,
+) -> int:
+    """Answer decisions over HTTP, and show today's list.
+
+    Example: nextbest serve --port 8000
+    """
+    from nextbest import operations
+
+    return _serve(operations.open(common.workspace), port, host=host, behind_proxy=behind_proxy)
+
+
+def _open_or_create(folder: Path) -> Ledger:
+    from nextbest import operations
+
+    return operations.open(folder) if (folder / "nextbest.toml").exists() else operations.create(folder)
+
+
+def _follow(stages: Iterable[Stage], *, as_json: bool) -> list[Stage]:
+    """Tell each stage as it is done: on standard output for a person, on standard error beside a document."""
+    done = []
+    for stage in stages:
+        done.append(stage)
+        if as_json:
+            render.say(f"{stage.name}: {stage.seconds} s")
+        else:
+            print(f"\n{stage.name} ({stage.seconds} s)")
+            print("\n".join(render.lines(stage.figures, "  ")))
+    return done
+
+
+def _seconds(stages: list[Stage]) -> float:
+    return round(sum(s.seconds for s in stages), 2)
+
+
+def _by_name(stages: list[Stage]) -> dict[str, Any]:
+    return {s.name: {"seconds": s.seconds, **s.figures} for s in stages}
+
+
+def _serve(ledger: Ledger, port: int, *, host: str = "127.0.0.1", behind_proxy: bool = False) -> int:
+    from nextbest.serve import run
+
+    token = secrets.token_urlsafe(24)
+    render.say(
+        f"\nToday's list: http://{host}:{port}/?token={token}\nThe link holds a first-run token. Stop with Ctrl+C."
+    )
+    run(ledger, host=host, port=port, token=token, behind_proxy=behind_proxy)
+    return 0

@@ -1,0 +1,209 @@
+"""What an operator and a surface need beside the ten verbs: open, permit, check, prove, back up, look up.
+
+The command line and the HTTP service use only this file and `verbs.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nextbest import registry
+from nextbest.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    import pyarrow as pa
+
+    from nextbest.ledger import Ledger
+    from nextbest.ledger.keys import KeyInfo
+    from nextbest.types import Decision
+
+GROUPS = ("recipes", "policies", "models", "measures", "channels")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """Whether the audit chain, the segments and the models' signatures hold, and what does not."""
+
+    ok: bool
+    links: int
+    head: str
+    problems: tuple[str, ...] = field(default=())
+
+
+# --- the workspace --------------------------------------------------------------------------------------------------
+
+
+def open(path: str | Path | None = None, *, clock: Callable[[], datetime] | None = None) -> Ledger:  # noqa: A001 (nb.open reads as it should)
+    """Open the workspace at *path*, or the nearest one upwards from here, as git does."""
+    from nextbest.ledger import open_ledger
+
+    return open_ledger(path, clock=clock)
+
+
+def create(
+    path: str | Path = ".", *, config_text: str | None = None, clock: Callable[[], datetime] | None = None
+) -> Ledger:
+    """Make a workspace in a folder, with a commented `nextbest.toml`, and open it."""
+    from nextbest import ledger
+
+    return ledger.create(path, config_text=config_text, clock=clock)
+
+
+def backup(ledger: Ledger, file: str | Path) -> dict[str, Any]:
+    """Write the whole workspace to one file while it goes on working; gives what is in it."""
+    from nextbest.ledger import backup as archive
+
+    return dict(archive.backup(ledger, Path(file)))
+
+
+def restore(file: str | Path, path: str | Path) -> Ledger:
+    """Bring a backup back, replay later consent and erasures found at *path*, and open it."""
+    from nextbest.ledger import backup as archive
+
+    return archive.restore(Path(file), Path(path))
+
+
+# --- is it right ----------------------------------------------------------------------------------------------------
+
+
+def check(ledger: Ledger) -> list[dict[str, Any]]:
+    """Give the data's problems per table: missing, duplicates, inconsistent, suspicious, and what to do about each."""
+    from nextbest.ledger import quality
+
+    return [dict(table) for table in quality.check(ledger)]
+
+
+def verify(ledger: Ledger) -> Verified:
+    """Recompute the audit chain, the hashes of all segments and the signatures of all models."""
+    from nextbest.ledger import archive, chain
+    from nextbest.models import store
+
+    verified = chain.verify(ledger)
+    problems = [*verified.problems, *archive.verify(ledger), *store.verify(ledger)]
+    return Verified(ok=not problems, links=verified.links, head=verified.head, problems=tuple(map(str, problems)))
+
+
+def names(group: str) -> list[str]:
+    """Give the names of recipes, policies, models, measures or channels that can be used here."""
+    return registry.names(group)
+
+
+# --- permission -----------------------------------------------------------------------------------------------------
+
+
+def consent(
+    ledger: Ledger,
+    subject_id: str,
+    *,
+    allow: bool,
+    proof: str,
+    purpose: str = "marketing",
+    channel: str = "*",
+    source: str = "",
+) -> int:
+    """Store a yes or a no with its proof, durable before this returns; gives the consent version."""
+    from nextbest.ledger import consent as ledger_consent
+
+    if not proof.strip():
+        raise UsageError(
+            "Consent needs a proof: say where and how it was given, such as 'newsletter form, 2026-03-01'."
+        )
+    return ledger_consent.record(
+        ledger, subject_id, purpose=purpose, channel=channel, allow=allow, proof=proof, source=source
+    )
+
+
+def stop(ledger: Ledger, *, play: str = "*", channel: str = "*", action: str = "*", why: str) -> None:
+    """Stop a play, channel or action at once, until `start`."""
+    from nextbest.ledger import switches
+
+    switches.stop(ledger, play=play, channel=channel, action=action, why=why)
+
+
+def start(ledger: Ledger, *, play: str = "*", channel: str = "*", action: str = "*", why: str) -> None:
+    """Lift a stop."""
+    from nextbest.ledger import switches
+
+    switches.start(ledger, play=play, channel=channel, action=action, why=why)
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def create_key(ledger: Ledger, scope: str, *, days: int | None = None) -> tuple[str, str]:
+    """Give (id, key) of a new API key; the key is shown once and stored only as its SHA-256."""
+    from nextbest.ledger import keys
+
+    return keys.create(ledger, scope, days=days)
+
+
+def list_keys(ledger: Ledger) -> list[KeyInfo]:
+    """Give all API keys, without the keys themselves."""
+    from nextbest.ledger import keys
+
+    return keys.listing(ledger)
+
+
+def find_key(ledger: Ledger, key: str) -> KeyInfo | None:
+    """Give what a presented key may do, or None when it is unknown, revoked or past its days."""
+    from nextbest.ledger import keys
+
+    with ledger.journal.read() as connection:
+        return keys.find(connection, key, now=ledger.clock())
+
+
+def revoke_key(ledger: Ledger, key_id: str) -> None:
+    """End an API key now."""
+    from nextbest.ledger import keys
+
+    keys.revoke(ledger, key_id)
+
+
+# --- look up and give back ------------------------------------------------------------------------------------------
+
+
+def subject(ledger: Ledger, subject_id: str) -> dict[str, Any]:
+    """Give what the workspace knows about one subject: attributes, predictions, consent, decisions, events per kind."""
+    from nextbest.ledger import identities, profile
+
+    return profile.profile(ledger, identities.resolve(ledger, subject_id))
+
+
+def decision(ledger: Ledger, decision_id: str) -> Decision:
+    """Give one row of the decision log, whole."""
+    from nextbest.ledger import decisions
+
+    return decisions.get(ledger, decision_id)
+
+
+def today(ledger: Ledger, *, limit: int = 100) -> list[dict[str, Any]]:
+    """Give the newest list: one row per decided action other than none, best money first, with reasons and removals."""
+    from nextbest.trust import today as listing
+
+    return listing.today(ledger, limit=limit)
+
+
+def feedback(ledger: Ledger, decision_id: str, *, verdict: str, action_id: str | None = None, by: str = "") -> str:
+    """Store what a person said of a decision: approve, change (to `action_id`) or reject."""
+    from nextbest.ledger import feedback as given
+
+    return given.record(ledger, decision_id, verdict=verdict, action_id=action_id, by=by)
+
+
+def counts(ledger: Ledger) -> Mapping[str, int]:
+    """Give the rows per kind, from the catalogue."""
+    from nextbest.ledger import analysis
+
+    return analysis.kinds_present(ledger)
+
+
+def write_table(table: pa.Table, file: str | Path) -> Path:
+    """Write a table to CSV (through the one safe writer) or Parquet, by the file's ending."""
+    from nextbest.channels import csv
+
+    return csv.write_table(Path(file), table)

@@ -1,0 +1,322 @@
+"""The ten verbs: the main path of nextbest, from a file to a measured effect.
+
+    load -> fit -> predict -> decide -> send -> (the world) -> record -> measure;  explain, watch, erase
+
+Each verb takes the ledger first, finds the part of the house that does the work, and gives a value or an Arrow table.
+Read `types.py` before this file, and `recipes/churn.py` after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from nextbest import registry
+from nextbest.errors import DataError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from nextbest.channels.dispatch import Sent
+    from nextbest.channels.reading import LoadedFile
+    from nextbest.ledger import Ledger
+    from nextbest.ledger.erasure import Erasure
+    from nextbest.ledger.events import Receipt
+    from nextbest.ledger.mapping import FileMapping
+    from nextbest.policies.decide import Decided
+    from nextbest.trust.explain import Explanation
+    from nextbest.types import Decision, Effect, Fitted, Outcome, Play, Recipe
+    from nextbest.watching.drift import Drift
+
+    Progress = Callable[[float], None]
+
+When = datetime | str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """What came of a load: one entry per file, and how many people turned out to be the same."""
+
+    files: tuple[LoadedFile, ...] = ()
+    subjects: int = 0
+    duplicates_joined: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+# --- world to events ------------------------------------------------------------------------------------------------
+
+
+def load(
+    ledger: Ledger,
+    *paths: str | Path,
+    kind: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> LoadReport:
+    """Bring files or folders into the ledger; accepted + rejected = read, and the same file twice changes nothing.
+
+    `kind` says what one row is when it cannot be recognised; `columns` maps a file's column (or its position, from 0)
+    to a field of the ledger.
+    """
+    from nextbest.channels.files import discover
+    from nextbest.channels.reading import load_file
+    from nextbest.ledger import identities
+
+    found = discover(paths)
+    files: list[LoadedFile] = []
+    for done, path in enumerate(found):
+        report = None if progress is None else _part(progress, done, len(found))
+        files += load_file(ledger, path, kind=kind, overrides=columns, dry_run=dry_run, progress=report)
+    joined = 0 if dry_run else identities.join_duplicates(ledger)
+    return LoadReport(files=tuple(files), subjects=_subjects(ledger), duplicates_joined=joined)
+
+
+def load_table(ledger: Ledger, table: pa.Table, mapping: FileMapping, *, name: str) -> LoadedFile:
+    """Bring an Arrow table into the ledger as *mapping* says; the same content twice changes nothing."""
+    from nextbest.channels.reading import load_arrow
+
+    return load_arrow(ledger, table, mapping, name=name)
+
+
+def ingest(ledger: Ledger, events: Sequence[Mapping[str, Any]], *, source: str = "api") -> list[Receipt]:
+    """Store live events, durable when this returns: one receipt per event (stored, duplicate, or rejected and why)."""
+    from nextbest.ledger import events as live
+
+    return live.ingest(ledger, events, source=source)
+
+
+# --- events to predictions ------------------------------------------------------------------------------------------
+
+
+def fit(ledger: Ledger, recipe: Recipe | str, *, as_of: When = None, **settings: Any) -> Fitted:  # noqa: ANN401
+    """Learn a recipe from what was known before `as_of` (default: the end of the data), and keep it if it is sound.
+
+    A recipe without enough data is not an error: `fitted.report.status` is `not_enough_data` and says what is missing.
+    """
+    from nextbest.models import store
+
+    made = _recipe(ledger, recipe, settings)
+    fitted = made.fit(ledger, as_of=_moment(ledger, as_of))
+    if fitted.report.status == "ok":
+        store.save(ledger, fitted)
+    return fitted
+
+
+def predict(
+    ledger: Ledger, model: Fitted | str, *, as_of: When = None, publish: bool = True, **settings: Any  # noqa: ANN401
+) -> pa.Table:
+    """Give one row per subject with the recipe's predictions and intervals, and publish them for live decisions."""
+    from nextbest.ledger import published
+    from nextbest.models import store
+
+    fitted = store.latest(ledger, model) if isinstance(model, str) else model
+    moment = _moment(ledger, as_of)
+    recipe: Recipe = registry.make("recipes", fitted.recipe, {**fitted.settings, **settings})
+    table = recipe.predict(ledger, fitted, as_of=moment)
+    if publish and not _is_flat(recipe):
+        published.publish(ledger, fitted.recipe, fitted.model_id, moment, table)
+    return table
+
+
+# --- predictions to decisions ---------------------------------------------------------------------------------------
+
+
+def decide(
+    ledger: Ledger, play: str, *, as_of: When = None, mode: Literal["live", "shadow", "replay"] = "live"
+) -> Decided:
+    """Choose the best action for everyone in the play's audience, within consent and limits, and log every decision."""
+    from nextbest.policies.decide import decide_bulk
+
+    moment = _moment(ledger, as_of)
+    chosen = find_play(ledger, play)
+    table, versions = _known_about_everyone(ledger, moment)
+    return decide_bulk(ledger, chosen, table, as_of=moment, model_versions=versions, mode=mode)
+
+
+def decide_one(
+    ledger: Ledger,
+    play: str,
+    subject_id: str,
+    *,
+    context: Mapping[str, Any] | None = None,
+    mode: Literal["live", "shadow", "replay"] = "live",
+) -> Decision:
+    """Choose the best action for one subject now, from published predictions, and log it before answering."""
+    from nextbest.policies.decide import decide_one as decide_now
+
+    return decide_now(ledger, find_play(ledger, play), subject_id, context=context or {}, mode=mode)
+
+
+# --- decisions to the world, and back -------------------------------------------------------------------------------
+
+
+def send(ledger: Ledger, play: str, *, channel: str, dry_run: bool = False, **settings: Any) -> Sent:  # noqa: ANN401
+    """Carry out a play's decisions that have not been sent yet; permission, caps and the stop switch are read again."""
+    from nextbest.channels.dispatch import dispatch
+
+    find_play(ledger, play)
+    made = registry.make("channels", channel, {**ledger.config.channels.get(channel, {}), **settings})
+    return dispatch(ledger, play, made, name=channel, dry_run=dry_run)
+
+
+def record(ledger: Ledger, outcomes: Sequence[Outcome] | pa.Table | str | Path, *, name: str | None = None) -> int:
+    """Store what came of it, from rows, a table or a file; gives how many were new."""
+    from nextbest.channels.reading import outcomes_from
+    from nextbest.ledger import outcomes as stored
+
+    rows = outcomes if isinstance(outcomes, list | tuple) else outcomes_from(ledger, outcomes, name=name)
+    return stored.record(ledger, rows)
+
+
+# --- decisions and outcomes to effects ------------------------------------------------------------------------------
+
+
+def measure(ledger: Ledger, play: str, *, outcome: str, method: str = "randomised", level: float = 0.95) -> Effect:
+    """Give what the play earned per subject against its holdout, with an interval, or why that cannot be told."""
+    from nextbest.measures.play import measure_play
+
+    return measure_play(ledger, find_play(ledger, play), outcome=outcome, method=method, level=level)
+
+
+def measure_table(
+    table: pa.Table, *, outcome: str, treatment: str, control: str | None = None, method: str = "randomised"
+) -> Effect:
+    """Give the effect found in a flat table of a trial: one row per subject, a treatment column, an outcome column."""
+    from nextbest.measures.table import measure_table as measured
+
+    return measured(table, outcome=outcome, treatment=treatment, control=control, method=method)
+
+
+def explain(ledger: Ledger, what: str, subject_id: str, *, as_of: When = None) -> Explanation:
+    """Say in sentences why a recipe predicts what it does for a subject, or why a play decided as it did."""
+    from nextbest.ledger import identities
+    from nextbest.models import store
+    from nextbest.trust.explain import explain_latest_decision, explain_prediction
+
+    known = identities.resolve(ledger, subject_id)
+    if what in plays(ledger):
+        return explain_latest_decision(ledger, what, known)
+    if what in registry.names("recipes"):
+        return explain_prediction(ledger, store.latest(ledger, what), known, as_of=_moment(ledger, as_of))
+    raise unknown("recipe or play", what, [*registry.names("recipes"), *plays(ledger)])
+
+
+def watch(ledger: Ledger, recipe: str | None = None, *, as_of: When = None) -> tuple[Drift, ...]:
+    """Compare what models see and say now with what they saw when they learnt; one entry per fitted recipe."""
+    from nextbest.models import store
+    from nextbest.watching.drift import drift
+
+    fitted = [store.latest(ledger, recipe)] if recipe else store.newest(ledger)
+    return tuple(drift(ledger, f, as_of=_moment(ledger, as_of)) for f in fitted)
+
+
+def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False) -> Erasure:
+    """Remove a person from everything the workspace keeps, and give a receipt; `dry_run` lists what would go."""
+    from nextbest.ledger import erasure, identities
+
+    return erasure.erase(ledger, identities.resolve(ledger, subject_id), dry_run=dry_run)
+
+
+# --- what the verbs share -------------------------------------------------------------------------------------------
+
+
+def plays(ledger: Ledger) -> dict[str, Play]:
+    """Give the plays of the workspace; a sensible default when the configuration has none."""
+    from nextbest.policies.default import default_play
+
+    return dict(ledger.config.plays) or {p.name: p for p in [default_play(ledger)]}
+
+
+def find_play(ledger: Ledger, name: str) -> Play:
+    """Give the play of that name."""
+    known = plays(ledger)
+    if name not in known:
+        raise unknown("play", name, known)
+    return known[name]
+
+
+def data_end(ledger: Ledger) -> datetime:
+    """Give the first midnight (UTC) after the last order or event, at most the start of the day after now."""
+    from nextbest.ledger.catalogue import last_event
+
+    now = ledger.clock()
+    last = last_event(ledger)
+    end = min(now, last) if last else now
+    return (end + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _moment(ledger: Ledger, as_of: When) -> datetime:
+    if as_of is None:
+        return data_end(ledger)
+    try:
+        moment = datetime.fromisoformat(as_of) if isinstance(as_of, str) else as_of
+    except ValueError as error:
+        raise UsageError(f"as_of must be a date such as 2026-01-31, got '{as_of}'.") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _recipe(ledger: Ledger, recipe: Recipe | str, settings: Mapping[str, Any]) -> Recipe:
+    if not isinstance(recipe, str):
+        return recipe
+    made: Recipe = registry.make("recipes", recipe, {**ledger.config.recipes.get(recipe, {}), **settings})
+    return made
+
+
+def _is_flat(recipe: Recipe) -> bool:
+    return getattr(recipe, "table", None) is not None
+
+
+def _known_about_everyone(ledger: Ledger, as_of: datetime) -> tuple[pa.Table, dict[str, str]]:
+    """Give features and predictions of every subject, and which model versions spoke."""
+    from nextbest.features.build import build
+    from nextbest.features.sets import feature_set
+    from nextbest.models import store
+
+    table = build(ledger, feature_set(ledger), as_of=as_of)
+    if not table.num_rows:
+        raise DataError("The ledger knows nobody yet. Load orders or contacts first: nextbest load FILE...")
+    versions = {}
+    for fitted in store.newest(ledger):
+        recipe: Recipe = registry.make("recipes", fitted.recipe, fitted.settings)
+        if not _is_flat(recipe):
+            said = recipe.predict(ledger, fitted, as_of=as_of)
+            fresh = [c for c in said.column_names if c == "subject_id" or c not in table.column_names]
+            table = table.join(said.select(fresh), keys="subject_id", join_type="left outer").sort_by("subject_id")
+            versions[fitted.recipe] = fitted.model_id
+    return table, versions
+
+
+def _subjects(ledger: Ledger) -> int:
+    from nextbest.ledger.catalogue import count_subjects
+
+    return count_subjects(ledger)
+
+
+def _part(progress: Progress, done: int, total: int) -> Progress:
+    return lambda share: progress((done + share) / total)
+
+
+__all__ = [
+    "data_end",
+    "decide",
+    "decide_one",
+    "erase",
+    "explain",
+    "find_play",
+    "fit",
+    "ingest",
+    "load",
+    "load_table",
+    "measure",
+    "measure_table",
+    "plays",
+    "predict",
+    "record",
+    "send",
+    "watch",
+]
