@@ -17,11 +17,13 @@ import pyarrow as pa
 from nextbest import registry
 from nextbest.errors import DataError
 from nextbest.models.gamma_gamma import GammaGamma
+from nextbest.models.grouping import histories
+from nextbest.models.likelihood import read_estimate
 from nextbest.models.order_history import behaviour, summary
-from nextbest.models.pareto_nbd import ParetoNBD
+from nextbest.models.pareto_nbd import ParetoNBD, waiting_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -63,9 +65,10 @@ def learn(bought: Purchases, cut: int, *, horizon_days: int, level: float = 0.9,
     window = known.between(inner, cut)
     subject = table["subject"].to_numpy()
     spent = window.sums(window.value)[subject]
+    bought_days = window.sums()[subject]
     factors = {
         "value_factor": _factor(spent, family["value"]),
-        "orders_factor": _factor(window.sums()[subject], family["orders"]),
+        "orders_factor": _factor(bought_days, family["orders"]),
     }
     steady = family["value"] * factors["value_factor"]
     features = features_table(early, inner, label_days, family)
@@ -74,7 +77,8 @@ def learn(bought: Purchases, cut: int, *, horizon_days: int, level: float = 0.9,
     parts = {**late, "boosting": boosting} if boosting is not None else late
     facts = {
         **factors,
-        **_strays(spent, blend, level, label_days),
+        "value_strays": _strays(spent, blend, level, label_days),
+        "orders_strays": _strays(bought_days, family["orders"] * factors["orders_factor"], level, label_days),
         "weight": weight,
         "label_days": label_days,
         "inner_cut_day": inner,
@@ -86,12 +90,13 @@ def learn(bought: Purchases, cut: int, *, horizon_days: int, level: float = 0.9,
 def foresee(learnt: Learnt, bought: Purchases, cut: int, *, horizon_days: int) -> dict[str, Any]:
     """Give, for customers known before day `cut`, what they will do in the horizon, as arrays by name.
 
-    `table` is their `summary`; `orders` with `orders_low`, `orders_high`; `alive`; `order_value`; `steady` (the
-    calibrated purchase models alone), `boosted` (boosting alone, None without it), `value` with `low` and `high`.
+    `table` is their `summary`; `orders` with `orders_low`, `orders_high`; `alive`; `wait`: days to the next purchase of
+    one who stays, by chance; `order_value`; `steady` (the calibrated purchase models alone), `boosted` (boosting alone,
+    None without it), `value` with `low` and `high`.
     """
     known = bought.between(-(2**62), cut)
     facts = learnt.facts
-    table, family = _family(learnt.parts, known, cut, horizon_days, intervals=True)
+    table, family = _family(learnt.parts, known, cut, horizon_days)
     steady = family["value"] * facts["value_factor"]
     boosted = None
     value = steady
@@ -99,21 +104,29 @@ def foresee(learnt: Learnt, bought: Purchases, cut: int, *, horizon_days: int) -
         features = features_table(known, cut, facts["label_days"], family, horizon_days)
         boosted = _positive(learnt.parts["boosting"], features) * (horizon_days / facts["label_days"])
         value = facts["weight"] * boosted + (1 - facts["weight"]) * steady
-    group = np.searchsorted(np.asarray(facts["edges"]), value / horizon_days)
     orders = family["orders"] * facts["orders_factor"]
+    orders_low, orders_high = _interval(orders, facts["orders_strays"], horizon_days)
+    low, high = _interval(value, facts["value_strays"], horizon_days)
     return {
         "table": table,
         "orders": orders,
-        "orders_low": np.minimum(family["orders_low"], orders),
-        "orders_high": np.maximum(family["orders_high"], orders),
+        "orders_low": orders_low,
+        "orders_high": orders_high,
         "alive": family["alive"],
+        "wait": _wait(learnt.parts, table),
         "order_value": family["order_value"],
         "steady": steady,
         "boosted": boosted,
         "value": value,
-        "low": value * np.asarray(facts["ratio_low"])[group],
-        "high": value * np.asarray(facts["ratio_high"])[group],
+        "low": low,
+        "high": high,
     }
+
+
+def _wait(parts: Mapping[str, Model], table: pa.Table) -> Callable[[float], Floats]:
+    parameters = read_estimate(parts["pareto_nbd"].files, "pareto_nbd").parameters
+    rows = histories(table)
+    return lambda chance: waiting_time(parameters, rows, chance)[rows.inverse]
 
 
 def features_table(
@@ -147,14 +160,14 @@ def _value_table(table: pa.Table) -> pa.Table:
 
 
 def _family(
-    parts: Mapping[str, Model], known: Purchases, cut: int, horizon_days: int, *, intervals: bool = False
+    parts: Mapping[str, Model], known: Purchases, cut: int, horizon_days: int
 ) -> tuple[pa.Table, dict[str, Floats]]:
     """Give the summary and, from the purchase models, orders, alive, order value and value in the horizon."""
     table = summary(known, cut)
     pareto = parts["pareto_nbd"]
     if not isinstance(pareto, ParetoNBD):
         raise DataError(f"The part 'pareto_nbd' is a {type(pareto).__name__}, not a ParetoNBD. Fit the recipe again.")
-    bought = replace(pareto, horizon=float(horizon_days), level=0.9 if intervals else None).predict(table)
+    bought = replace(pareto, horizon=float(horizon_days), level=None).predict(table)
     order_value = parts["gamma_gamma"].predict(_value_table(table))["prediction"].to_numpy()
     orders = bought["prediction"].to_numpy()
     family = {
@@ -163,8 +176,6 @@ def _family(
         "order_value": order_value,
         "value": orders * order_value,
     }
-    if intervals:
-        family |= {"orders_low": bought["low"].to_numpy(), "orders_high": bought["high"].to_numpy()}
     return table, family
 
 
@@ -231,3 +242,8 @@ def _strays(actual: Floats, predicted: Floats, level: float, days: int) -> dict[
         low.append(min(float(np.quantile(inside, (1 - level) / 2)), 1.0))
         high.append(max(float(np.quantile(inside, (1 + level) / 2)), 1.0))
     return {"edges": (edges / days).tolist(), "ratio_low": low, "ratio_high": high}
+
+
+def _interval(predicted: Floats, strays: Mapping[str, list[float]], days: int) -> tuple[Floats, Floats]:
+    group = np.searchsorted(np.asarray(strays["edges"]), predicted / days)
+    return predicted * np.asarray(strays["ratio_low"])[group], predicted * np.asarray(strays["ratio_high"])[group]

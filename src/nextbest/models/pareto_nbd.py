@@ -164,6 +164,15 @@ def tail(parameters: Mapping[str, float], rows: Histories, horizon: float, k: Fl
     return np.asarray(probability_alive(parameters, rows) * total)
 
 
+def waiting_time(parameters: Mapping[str, float], rows: Histories, chance: float) -> Floats:
+    """Give per row the time from T by which, with this chance, one who is and stays alive has bought again.
+
+    Rate ~ gamma(r + x, alpha + T), so P(no purchase by w) = ((alpha + T) / (alpha + T + w))^(r + x).
+    """
+    known = parameters["alpha"] + rows.age
+    return np.asarray(known * np.expm1(-np.log1p(-chance) / (parameters["r"] + rows.frequency)))
+
+
 def _grown(power: float, log_ratio: Floats) -> Floats:
     """Give (e^(power * log_ratio) - 1) / power, continuous through power 0."""
     return np.asarray(log_ratio if abs(power) < 1e-12 else np.expm1(power * log_ratio) / power)
