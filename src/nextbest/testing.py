@@ -56,7 +56,7 @@ def sample_features(rows: int = ROWS, seed: int = 1) -> pa.Table:
             "frequency": frequency,
             "recency": np.where(frequency > 0, age * draw.uniform(0.1, 0.95, rows), 0.0),
             "T": age,
-            "monetary_value": np.where(frequency > 0, spend, 0.0),
+            "mean_value": np.where(frequency > 0, spend, 0.0),
             "orders_30d": draw.poisson(1.5, rows).astype(np.float64),
             "revenue_365d": spend * (frequency + 1),
             "days_since_last_order": draw.exponential(30.0, rows),
