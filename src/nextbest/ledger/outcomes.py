@@ -1,0 +1,51 @@
+"""Outcomes: what came of decisions, each kept once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nextbest.ledger import checks
+from nextbest.ledger.statements import load
+from nextbest.ledger.times import to_micros
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from nextbest.ledger.workspace import Ledger
+    from nextbest.types import Outcome
+
+_PER_COMMIT = 10_000
+
+
+def record(ledger: Ledger, rows: Sequence[Outcome]) -> int:
+    """Store outcomes durably; gives how many were new. An `outcome_id` that is there already is left as it is.
+
+    Raises `DataError` for an empty id, a value that is not finite, or a time before 1900 or in the future.
+    """
+    now = ledger.clock()
+    latest = checks.latest_moment(now, ledger.config.limits.future_days)
+    stored = [_row(row, latest, to_micros(now)) for row in rows]
+    new = 0
+    for start in range(0, len(stored), _PER_COMMIT):
+        part = stored[start : start + _PER_COMMIT]
+        new += ledger.journal.write(partial(_insert, rows=part))
+    return new
+
+
+def _insert(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> int:
+    return connection.executemany(load("events.sql", "insert_outcome"), rows).rowcount
+
+
+def _row(row: Outcome, latest: int, now: int) -> tuple[object, ...]:
+    return (
+        checks.identifier("outcome_id", row.outcome_id),
+        row.decision_id,
+        checks.identifier("subject_id", row.subject_id),
+        checks.moment("ts", row.ts, latest=latest)[0],
+        checks.identifier("name", row.name),
+        checks.number("value", row.value),
+        checks.plain_text("source", row.source),
+        now,
+    )
