@@ -12,6 +12,7 @@ import pytest
 
 import nextbest
 from nextbest import registry
+from nextbest.testing import sample_features, sample_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +22,20 @@ HEAVY = ("pandas", "sklearn", "lightgbm", "scipy", "duckdb", "pyarrow", "litesta
 NEVER_WHEN_SERVING = ("pandas", "sklearn", "shap", "matplotlib")
 GROUPS = ("recipes", "policies", "models", "measures", "channels")
 
+PREDICT = """
+import dataclasses, pathlib
+sys.path.insert(0, {folder!r})
+from nextbest import registry
+from nextbest.testing import sample_features
+files = {{p.name: p.read_bytes() for p in (pathlib.Path({folder!r}) / "files").iterdir()}}
+model = dataclasses.replace(registry.make("models", {name!r}), files=files)
+assert model.predict(sample_features(5)).num_rows == 5
+"""
+
 
 def _loaded(statement: str, suspects: Sequence[str]) -> list[str]:
     """Give the suspects found in sys.modules after a statement in a fresh process."""
-    program = f"import sys; {statement}; print(*[m for m in {list(suspects)!r} if m in sys.modules])"
+    program = f"import sys\n{statement}\nprint(*[m for m in {list(suspects)!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     return done.stdout.split()
 
@@ -92,3 +103,17 @@ def test_recipe_pages_have_the_six_headings(repository: Path) -> None:
         lines = page.read_text(encoding="utf-8").splitlines()
         found = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
         assert page.stem == "index" or found == wanted, page.name
+
+
+@pytest.mark.parametrize("name", registry.BUILT_IN["models"])
+def test_predicting_imports_no_scikit_learn_or_pandas(name: str, tmp_path: Path) -> None:
+    """A process that restores a model from its files and predicts imports no scikit-learn, and needs no pandas."""
+    features = sample_features(200)
+    fitted = registry.make("models", name).fit(features, sample_label(features))
+    (tmp_path / "files").mkdir()
+    for file, content in fitted.files.items():
+        (tmp_path / "files" / file).write_bytes(content)
+    # pandas is shut out: pyarrow imports it by itself wherever it is installed
+    (tmp_path / "pandas.py").write_text("raise ImportError('shut out')", encoding="utf-8")
+    program = PREDICT.format(name=name, folder=str(tmp_path))
+    assert _loaded(program, NEVER_WHEN_SERVING) == []
