@@ -1,0 +1,241 @@
+"""Analysis: DuckDB in memory over the segments and the journal's rows, locked to the workspace's own files.
+
+    with connect(ledger) as connection: ...          every kind is a view of its name, plus
+    subjects, items                 the last known value of every column, one row per id
+    subjects_history, items_history every state, as it came
+    decisions, candidates           the log; one row per decision, one row per decision and candidate
+    predictions                     what is published for serving: one row per subject, recipe and name
+
+Subject ids are canonical: merges are applied here, so undoing one changes no stored row.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from sqlglot import exp
+
+from nextbest.errors import LedgerError, unknown
+from nextbest.ledger import catalogue, identities, views
+from nextbest.ledger.archive import DECISION, schema_of
+from nextbest.ledger.kinds import EVENTS, KINDS
+from nextbest.ledger.live import Rows
+from nextbest.ledger.statements import load
+from nextbest.ledger.workspace import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    import duckdb
+
+    from nextbest.ledger.workspace import Ledger
+
+TEMPORARY = ".tmp"
+NAMES: tuple[str, ...] = (
+    *KINDS, "subjects_history", "items_history", "decisions", "candidates", "predictions",
+)  # fmt: skip
+_JOURNAL = ("outcomes", "identities", "consent", "decisions")
+_NEEDS = {"subjects": "subjects_history", "items": "items_history", "candidates": "decisions"}
+_MOMENT = {"subjects_history": "valid_from", "items_history": "valid_from"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Holdings:
+    """What the views are made of: files by kind, live events by kind, merged ids."""
+
+    paths: Mapping[str, tuple[str, ...]]
+    live: Mapping[str, int]
+    merges: Mapping[str, str]
+
+
+@contextmanager
+def connect(ledger: Ledger, names: Iterable[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a locked DuckDB connection in memory with the named views (all by default); it closes with the block."""
+    import duckdb
+
+    temporary = ledger.path / TEMPORARY / new_id("t")
+    connection = duckdb.connect(config=_settings(ledger, temporary))
+    try:
+        _lock(connection, ledger.path / "archive")
+        _add_views(connection, ledger, NAMES if names is None else names)
+        yield connection
+    finally:
+        connection.close()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def view(connection: duckdb.DuckDBPyConnection, name: str, rows: exp.Expr | pa.Table) -> None:
+    """Give an expression (DuckDB dialect) or an Arrow table a name on this connection."""
+    if isinstance(rows, exp.Expr):
+        connection.execute(views.create(name, rows))
+    else:
+        connection.register(name, rows)
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection,
+    expression: exp.Expr,
+    parameters: Any = None,  # noqa: ANN401 (DuckDB's)
+) -> pa.Table:
+    """Give the rows of an expression (DuckDB dialect) on an open connection; parameters by name or in order."""
+    import duckdb
+
+    try:
+        table: pa.Table = connection.sql(expression.sql(views.DUCKDB), params=parameters).to_arrow_table()
+    except duckdb.Error as error:
+        raise LedgerError(f"The analysis failed: {error}") from error
+    return table
+
+
+def fetch(
+    ledger: Ledger,
+    expression: exp.Expr,
+    *,
+    parameters: Any = None,  # noqa: ANN401 (DuckDB's)
+    tables: Mapping[str, pa.Table] | None = None,
+) -> pa.Table:
+    """Give the rows of an expression (DuckDB dialect) over the views and the given tables; opens only what it names."""
+    given = dict(tables or {})
+    local = {c.alias for c in expression.find_all(exp.CTE)} | set(given)
+    named = {t.name for t in expression.find_all(exp.Table) if t.name} - local
+    with connect(ledger, named) as connection:
+        for name, rows in given.items():
+            view(connection, name, rows)
+        return run(connection, expression, parameters)
+
+
+def table(
+    ledger: Ledger,
+    name: str,
+    *,
+    columns: Sequence[str] | None = None,
+    before: datetime | None = None,
+    since: datetime | None = None,
+    known_before: datetime | None = None,
+) -> pa.Table:
+    """Give the rows of a view, as of a moment.
+
+    `before` keeps what happened before the moment (`subjects` and `items`: the state that was valid then); rows whose
+    moment is unknown stay. `known_before` keeps what had also been received by then, so that corrections that came
+    later are left out. `since` is the first moment to keep.
+    """
+    if name not in NAMES:
+        raise unknown("table", name, NAMES)
+    limits = {"before": before, "since": since, "known_before": known_before}
+    parameters = {k: v for k, v in limits.items() if v is not None}
+    wanted = [exp.column(c, quoted=True) for c in columns] if columns is not None else [exp.Star()]
+    if name in views.ID and before is not None:
+        states = views.latest(name, history=_NEEDS[name], before=exp.Parameter(this=exp.var("before")))
+        query = exp.select(*wanted).from_(states.subquery("states"))
+        parameters = {"before": before}
+    else:
+        query = exp.select(*wanted).from_(views.relation(name))
+        for condition in _conditions(_MOMENT.get(name, "ts"), parameters):
+            query = query.where(condition)
+    return fetch(ledger, query, parameters=parameters or None)
+
+
+def kinds_present(ledger: Ledger) -> dict[str, int]:
+    """Give the number of rows per kind that has any, from the catalogue and the journal; no file is read."""
+    with ledger.journal.read() as connection:
+        counts = dict.fromkeys((*KINDS, "decisions"), 0)
+        for segment in catalogue.segments(connection):
+            counts[_plural(segment.kind)] += segment.rows
+        for kind, rows in connection.execute(load("live.sql", "counts")):
+            counts[kind] += rows
+        for kind, rows in connection.execute(load("live.sql", "counts_of_tables")):
+            counts[kind] += rows
+    return {name: rows for name, rows in counts.items() if rows}
+
+
+def _settings(ledger: Ledger, temporary: Path) -> dict[str, Any]:
+    temporary.parent.mkdir(exist_ok=True)
+    return {
+        "memory_limit": f"{ledger.config.limits.memory_mb}MB",
+        "threads": ledger.config.limits.threads,
+        "temp_directory": str(temporary),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "python_enable_replacements": False,  # a query reads views, never a Python variable of that name
+    }
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Leave the connection the archive's files and nothing else; the order of the statements matters."""
+    connection.execute(_set("allowed_directories", exp.Array(expressions=[exp.Literal.string(str(folder))])))
+    connection.execute(_set("enable_external_access", exp.false()))
+    connection.execute(_set("TimeZone", exp.Literal.string("UTC")))
+    connection.execute(_set("lock_configuration", exp.true()))
+
+
+def _set(name: str, value: exp.Expr) -> str:
+    item = exp.SetItem(this=exp.EQ(this=exp.var(name), expression=value))
+    return exp.Set(expressions=[item]).sql(views.DUCKDB)
+
+
+def _holdings(ledger: Ledger) -> _Holdings:
+    paths: dict[str, list[str]] = {}
+    with ledger.journal.read() as connection:
+        for segment in catalogue.segments(connection):
+            paths.setdefault(_plural(segment.kind), []).append(str(ledger.path / segment.path))
+        live = dict(connection.execute(load("live.sql", "counts")).fetchall())
+        merges = identities.merge_map(connection)
+    return _Holdings(paths={k: tuple(v) for k, v in paths.items()}, live=live, merges=merges)
+
+
+def _add_views(connection: duckdb.DuckDBPyConnection, ledger: Ledger, names: Iterable[str]) -> None:
+    holdings = _holdings(ledger)
+    if holdings.merges:
+        ids = pa.array(holdings.merges.keys(), pa.string()), pa.array(holdings.merges.values(), pa.string())
+        connection.register("merge_map", pa.table({"from_id": ids[0], "into_id": ids[1]}))
+    wanted = set(names)
+    for name in dict.fromkeys([*(_NEEDS[n] for n in wanted if n in _NEEDS), *sorted(wanted, key=_NEEDS.__contains__)]):
+        if name in NAMES:
+            _add_view(connection, ledger, holdings, name)
+
+
+def _add_view(connection: duckdb.DuckDBPyConnection, ledger: Ledger, holdings: _Holdings, name: str) -> None:
+    if name in views.ID:
+        connection.execute(views.latest_sql(name))
+    elif name in {"candidates", "predictions"}:
+        if name == "predictions":
+            connection.register("live_predictions", Rows(ledger=ledger, statement=name))
+        connection.execute(views.fixed_sql(name, f"live_{name}"))
+    else:
+        _add_kind(connection, ledger, holdings, name)
+
+
+def _add_kind(connection: duckdb.DuckDBPyConnection, ledger: Ledger, holdings: _Holdings, name: str) -> None:
+    """Add the view of all rows of one kind; a kind without any is an empty table of the right types."""
+    kind = {"decisions": DECISION}.get(name, name.removesuffix("_history"))
+    paths = holdings.paths.get(name.removesuffix("_history"), ())
+    live = None
+    if name in _JOURNAL or (kind in EVENTS and holdings.live.get(kind)):
+        live = f"live_{name}"
+        parameters = (kind,) if kind in EVENTS else ()
+        rows = Rows(ledger=ledger, statement="event" if kind in EVENTS else name, parameters=parameters)
+        connection.register(live, rows)
+    if live is None and not paths:
+        connection.register(name, schema_of(kind).empty_table())
+    else:
+        connection.execute(views.stored(name, kind, paths, live=live, merged=bool(holdings.merges)))
+
+
+def _plural(kind: str) -> str:
+    return "decisions" if kind == DECISION else kind
+
+
+def _conditions(moment: str, given: Mapping[str, datetime]) -> Iterator[exp.Expr]:
+    """Give the conditions that the named limits mean; an unknown moment is no reason to leave a row out."""
+    column, received = exp.column(moment), exp.column("received_ts")
+    limits = {"before": (column, exp.LT), "since": (column, exp.GTE), "known_before": (received, exp.LT)}
+    for name in given:
+        left, compare = limits[name]
+        yield exp.or_(left.is_(exp.null()), compare(this=left.copy(), expression=exp.Parameter(this=exp.var(name))))

@@ -1,0 +1,46 @@
+-- The views of analysis, with names that `views.py` replaces by the real ones: `source` by Parquet files or another view,
+-- `live` by the journal's rows, `value` by a column, `shape` by the types of a JSON text. One row means what the kind says.
+
+-- name: segments
+SELECT * FROM source
+
+-- name: live_event
+SELECT
+  message_id AS event_id, subject_id, subject_type, ts, ts_offset_min, received_ts, source,
+  unnest(from_json(body, 'shape'))
+FROM live
+
+-- name: live_decision
+SELECT * REPLACE (from_json(candidates, 'shape') AS candidates) FROM live
+
+-- name: canonical
+SELECT t.* REPLACE (coalesce(m.into_id, t.subject_id) AS subject_id)
+FROM source AS t LEFT JOIN merge_map AS m ON m.from_id = t.subject_id
+
+-- name: canonical_links
+SELECT t.* REPLACE (coalesce(m.into_id, t.subject_id) AS subject_id, coalesce(n.into_id, t.to_subject_id) AS to_subject_id)
+FROM source AS t
+LEFT JOIN merge_map AS m ON m.from_id = t.subject_id
+LEFT JOIN merge_map AS n ON n.from_id = t.to_subject_id
+
+-- name: latest
+SELECT id FROM history GROUP BY id
+
+-- name: latest_value
+SELECT
+  struct_extract(
+    max(struct_pack(k := moment, v := value)) FILTER (WHERE value IS NOT NULL), 'v'
+  ) AS value
+FROM history
+
+-- name: candidates
+SELECT
+  decision_id, play, mode, arm, subject_id, ts, action_id AS chosen, action_id = candidate.action_id AS is_chosen,
+  candidate.action_id AS action_id, candidate.removed_by AS removed_by,
+  candidate.response_probability AS response_probability, candidate.expected_value AS expected_value,
+  candidate.cost AS cost, candidate.choice_probability AS choice_probability
+FROM (SELECT * EXCLUDE (candidates), unnest(candidates) AS candidate FROM decisions)
+
+-- name: predictions
+SELECT subject_id, recipe, model_id, as_of, ts, prediction.key AS name, prediction.value AS value
+FROM (SELECT *, unnest(map_entries(from_json(body, '"MAP(VARCHAR,DOUBLE)"'))) AS prediction FROM live)
