@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest.errors import DataError
 from nextbest.ledger import chain
-from nextbest.ledger.gate import ANY, version
+from nextbest.ledger.gate import ANY, Gate, gate, removed, version
 from nextbest.ledger.identities import normalise
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
     from nextbest.ledger.workspace import Ledger
 
 __all__ = [
-    *("ANY", "MARKETING", "Gate", "Row"),
-    *(
-        "add",
-        "add_table",
-        "gate",
-        "record",
-        "record_many",
-        "removed",
-        "suppress",
-        "suppress_digest",
-        "touch",
-        "version",
-    ),
+    "ANY",
+    "MARKETING",
+    "Gate",
+    "Row",
+    "add",
+    "add_table",
+    "gate",
+    "record",
+    "record_many",
+    "removed",
+    "suppress",
+    "suppress_digest",
+    "touch",
+    "version",
 ]
 
 _FILE = "consent.sql"
