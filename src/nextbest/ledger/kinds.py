@@ -1,7 +1,7 @@
 """The kinds of facts the ledger keeps: columns, types, units, what is personal, what is known only afterwards.
 
 The kinds themselves are data, in `kinds.toml`. Event kinds share `COMMON`; tables of nouns (subjects, items, links,
-identities, consent, outcomes) have their own columns. Times are UTC microseconds; `ts_offset_min` keeps the local offset.
+identities, consent, outcomes) have their own columns. Times are UTC microseconds; `ts_offset_min` keeps the offset.
 """
 
 from __future__ import annotations
