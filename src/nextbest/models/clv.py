@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from nextbest import registry
 from nextbest.errors import DataError
 from nextbest.models.gamma_gamma import GammaGamma
 from nextbest.models.grouping import histories
 from nextbest.models.likelihood import read_estimate
 from nextbest.models.order_history import behaviour, summary
 from nextbest.models.pareto_nbd import ParetoNBD, waiting_time
+from nextbest.models.spend_trees import SpendTrees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,7 +74,7 @@ def learn(bought: Purchases, cut: int, *, horizon_days: int, level: float = 0.9,
     features = features_table(early, inner, label_days, family)
     boosting, weight, blend = _boosted(features, spent, steady, seed)
     late = _purchase_models(known, cut, horizon_days)
-    parts = {**late, "boosting": boosting} if boosting is not None else late
+    parts = {**late, "spend_trees": boosting} if boosting is not None else late
     facts = {
         **factors,
         "value_strays": _strays(spent, blend, level, label_days),
@@ -100,9 +100,9 @@ def foresee(learnt: Learnt, bought: Purchases, cut: int, *, horizon_days: int) -
     steady = family["value"] * facts["value_factor"]
     boosted = None
     value = steady
-    if "boosting" in learnt.parts:
+    if "spend_trees" in learnt.parts:
         features = features_table(known, cut, facts["label_days"], family, horizon_days)
-        boosted = _positive(learnt.parts["boosting"], features) * (horizon_days / facts["label_days"])
+        boosted = _positive(learnt.parts["spend_trees"], features) * (horizon_days / facts["label_days"])
         value = facts["weight"] * boosted + (1 - facts["weight"]) * steady
     orders = family["orders"] * facts["orders_factor"]
     orders_low, orders_high = _interval(orders, facts["orders_strays"], horizon_days)
@@ -132,14 +132,14 @@ def _wait(parts: Mapping[str, Model], table: pa.Table) -> Callable[[float], Floa
 def features_table(
     known: Purchases, cut: int, window_days: int, family: Mapping[str, Floats], family_days: int | None = None
 ) -> pa.Table:
-    """Give what boosting sees: behaviour up to the cut, and the purchase models' predictions per day."""
+    """Give what boosting sees: behaviour up to the cut, and the purchase models' predictions per year."""
     days = family_days or window_days
     return pa.table(
         {
             **behaviour(known, cut, window_days=window_days),
-            "expected_orders_per_day": family["orders"] / days,
+            "expected_orders_365d": family["orders"] / days * 365,
             "expected_order_value": family["order_value"],
-            "expected_revenue_per_day": family["value"] / days,
+            "expected_revenue_365d": family["value"] / days * 365,
             "probability_alive": family["alive"],
         }
     )
@@ -218,8 +218,7 @@ def blend_weight(actual: Floats, boosted: Floats, steady: Floats) -> float:
 
 def _fit_boosting(features: pa.Table, spent: Floats, rows: NDArray[np.int64], seed: int) -> Model:
     chosen = pa.array(rows)
-    made: Model = registry.make("models", "boosting", {"task": "tweedie", "seed": seed})
-    return made.fit(features.take(chosen), pa.table({"revenue": spent[rows]}))
+    return SpendTrees(seed=seed).fit(features.take(chosen), pa.table({"revenue": spent[rows]}))
 
 
 def _positive(model: Model, features: pa.Table) -> Floats:
