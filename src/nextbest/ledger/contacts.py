@@ -1,0 +1,72 @@
+"""Who was contacted when, for the caps: one row per live decision that reaches its subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+
+from nextbest.ledger.identities import cluster, merge_map
+from nextbest.ledger.statements import load
+from nextbest.ledger.times import to_micros
+from nextbest.types import NO_ACTION
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from nextbest.config import Config
+
+_FILE = "decisions.sql"
+_MOMENT = pa.timestamp("us", tz="UTC")
+Row = tuple[str, int, str, str, str, str]  # subject_id, ts, decision_id, channel, play, action_id
+
+
+def recent(connection: sqlite3.Connection, *, since: datetime) -> pa.Table:
+    """Give the contacts since a moment: subject_id (canonical), ts, channel, play, action_id; oldest first."""
+    rows = connection.execute(load(_FILE, "contacts_since"), (to_micros(since),)).fetchall()
+    canonical = merge_map(connection)
+    subjects, ts, *texts = zip(*rows, strict=True) if rows else [()] * 5
+    columns = {
+        "subject_id": pa.array([canonical.get(s, s) for s in subjects], pa.string()),
+        "ts": pa.array(ts, pa.int64()).cast(_MOMENT),
+    }
+    for name, values in zip(("channel", "play", "action_id"), texts, strict=True):
+        columns[name] = pa.array(values, pa.string())
+    return pa.table(columns)
+
+
+def count(connection: sqlite3.Connection, subject_id: str, *, since: datetime, channel: str = "") -> int:
+    """Give how often a subject (under any of its ids) was contacted since a moment, on one channel or on all."""
+    subjects = msgspec.json.encode(cluster(connection, subject_id)).decode()
+    rows = connection.execute(load(_FILE, "contacts_of"), {"subjects": subjects, "since": to_micros(since)})
+    return sum(1 for _, used in rows if channel in ("", used))
+
+
+def add(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Remember contacts inside the transaction that logs their decisions."""
+    connection.executemany(load(_FILE, "insert_contact"), rows)
+
+
+def reaching(config: Config, play: str) -> dict[str, str]:
+    """Give the actions of a play that reach a person, with their channel.
+
+    Those are the outbound ones, and those of class money or significant that go over a channel.
+    """
+    actions = config.plays[play].actions if play in config.plays else ()
+    return {
+        a.id: a.channel
+        for a in actions
+        if a.id != NO_ACTION
+        and (a.action_class == "outbound" or (a.action_class in ("money", "significant") and a.channel))
+    }
+
+
+def is_contact(config: Config, play: str, action_id: str) -> bool:
+    """Say whether an action reaches a person; one that nobody declared is taken to."""
+    if action_id == NO_ACTION:
+        return False
+    declared = play in config.plays and any(a.id == action_id for a in config.plays[play].actions)
+    return not declared or action_id in reaching(config, play)

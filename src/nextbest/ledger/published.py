@@ -1,0 +1,65 @@
+"""Predictions published for serving: the newest per subject and recipe, switched over in one commit."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nextbest.errors import DataError
+from nextbest.ledger.statements import load
+from nextbest.ledger.times import to_micros
+from nextbest.ledger.workspace import new_id
+
+if TYPE_CHECKING:
+    import sqlite3
+    from datetime import datetime
+
+    import pyarrow as pa
+
+    from nextbest.ledger.workspace import Ledger
+
+_FILE = "published.sql"
+_PER_COMMIT = 20_000  # so that nobody waits long behind a publication of millions
+
+
+def publish(ledger: Ledger, recipe: str, model_id: str, as_of: datetime, table: pa.Table) -> int:
+    """Replace what serving knows from a recipe by a table (`subject_id` and prediction columns); gives the rows.
+
+    Readers see the old predictions until all new ones are durable, then all new ones.
+    """
+    if "subject_id" not in table.column_names:
+        raise DataError(f"The predictions of '{recipe}' have no column 'subject_id'.")
+    generation = new_id("gen")
+    for batch in table.to_batches(max_chunksize=_PER_COMMIT):
+        rows = [(row.pop("subject_id"), recipe, generation, _json(row)) for row in batch.to_pylist()]
+        ledger.journal.write(partial(_insert, rows=rows))
+    ledger.journal.write(
+        partial(_switch, row=(recipe, generation, model_id, to_micros(as_of), to_micros(ledger.clock())))
+    )
+    return table.num_rows
+
+
+def published(connection: sqlite3.Connection, subject_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Give a subject's published predictions by name (times as ISO 8601 text) and the model id per recipe."""
+    values: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    for body, recipe, model_id in connection.execute(load(_FILE, "of_subject"), (subject_id,)):
+        values |= msgspec.json.decode(body)
+        versions[recipe] = model_id
+    return values, versions
+
+
+def _insert(connection: sqlite3.Connection, rows: list[tuple[str, str, str, str]]) -> None:
+    connection.executemany(load(_FILE, "insert"), rows)
+
+
+def _switch(connection: sqlite3.Connection, row: tuple[str, str, str, int, int]) -> None:
+    connection.execute(load(_FILE, "switch"), row)
+    stale = connection.execute(load(_FILE, "stale_generations"), row[:2]).fetchall()
+    connection.execute(load(_FILE, "stale"), (_json([generation for (generation,) in stale]),))
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,26 @@
+-- One row is one decision, one contact that a decision makes, or one person's judgement of a decision.
+
+-- name: insert
+INSERT INTO decision (decision_id, request_id, play, mode, arm, subject_id, ts, context, candidates, action_id,
+  choice_probability, seed, features, consent_version, policy_version, model_versions, reason, degraded, latency_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: get
+SELECT decision_id, request_id, play, mode, arm, subject_id, ts, context, candidates, action_id, choice_probability, seed,
+  features, consent_version, policy_version, model_versions, reason, degraded, latency_us
+FROM decision WHERE decision_id = ?;
+
+-- name: insert_contact
+INSERT OR IGNORE INTO contact (subject_id, ts, decision_id, channel, play, action_id) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: contacts_since
+SELECT subject_id, ts, channel, play, action_id FROM contact WHERE ts >= ? ORDER BY ts, subject_id, decision_id;
+
+-- name: contacts_of
+SELECT ts, channel FROM contact WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND ts >= :since;
+
+-- name: insert_feedback
+INSERT INTO feedback (feedback_id, decision_id, verdict, action_id, by, note, ts) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: feedback_of
+SELECT feedback_id, decision_id, verdict, action_id, by, note, ts FROM feedback WHERE decision_id = ? ORDER BY rowid;

@@ -1,0 +1,23 @@
+-- One row is one subject's predictions by one recipe; only rows of the current generation count.
+
+-- name: insert
+INSERT INTO published (subject_id, recipe, generation, body) VALUES (?, ?, ?, ?)
+ON CONFLICT (subject_id, recipe, generation) DO UPDATE SET body = excluded.body;
+
+-- name: switch
+INSERT INTO publication (recipe, generation, model_id, as_of, ts) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (recipe) DO UPDATE SET generation = excluded.generation, model_id = excluded.model_id,
+  as_of = excluded.as_of, ts = excluded.ts;
+
+-- name: stale
+DELETE FROM published WHERE generation IN (SELECT value FROM json_each(?));
+
+-- name: stale_generations
+SELECT DISTINCT p.generation FROM published AS p
+LEFT JOIN publication AS g ON g.recipe = p.recipe AND g.generation = p.generation
+WHERE p.recipe = ? AND g.recipe IS NULL AND p.generation < ?;
+
+-- name: of_subject
+SELECT p.body, p.recipe, g.model_id FROM published AS p
+JOIN publication AS g ON g.recipe = p.recipe AND g.generation = p.generation
+WHERE p.subject_id = ? ORDER BY p.recipe;
