@@ -189,7 +189,7 @@ def _choices_stand(rows: pa.Table) -> bool:
     candidate = pc.list_flatten(lists)
     chosen = pc.equal(pc.struct_field(candidate, "action_id"), rows["action_id"].combine_chunks().take(parents))
     standing = pc.and_(chosen, pc.is_null(pc.struct_field(candidate, "removed_by")))
-    return len(pc.unique(parents.filter(standing))) == rows.num_rows
+    return bool(len(pc.unique(parents.filter(standing))) == rows.num_rows)
 
 
 def _contacts_of_table(ledger: Ledger, play: str, rows: pa.Table) -> list[contacts.Row]:

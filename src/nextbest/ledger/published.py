@@ -35,10 +35,10 @@ def publish(ledger: Ledger, recipe: str, model_id: str, as_of: datetime, table: 
     for batch in table.to_batches(max_chunksize=_PER_COMMIT):
         rows = [(row.pop("subject_id"), recipe, generation, _json(row)) for row in batch.to_pylist()]
         ledger.journal.write(partial(_insert, rows=rows))
-    ledger.journal.write(
-        partial(_switch, row=(recipe, generation, model_id, to_micros(as_of), to_micros(ledger.clock())))
-    )
-    return table.num_rows
+    row = (recipe, generation, model_id, to_micros(as_of), to_micros(ledger.clock()))
+    ledger.journal.write(partial(_switch, row=row))
+    given: int = table.num_rows
+    return given
 
 
 def published(connection: sqlite3.Connection, subject_id: str) -> tuple[dict[str, Any], dict[str, str]]:
