@@ -1,0 +1,1 @@
+"""What turns arms into effects: tests on sufficient statistics, never on people."""

@@ -1,0 +1,114 @@
+"""Choose: a policy's probabilities over what is eligible, mixed with the arms, and one draw per subject."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from nextbest import registry
+from nextbest.errors import NextbestError
+from nextbest.policies import arms as arms_of
+from nextbest.policies.draw import seed_of, uniforms
+from nextbest.policies.greedy import best
+from nextbest.policies.matrix import VALUE, as_matrix
+
+if TYPE_CHECKING:
+    from nextbest.policies.draw import Numbers, Words
+    from nextbest.policies.removals import Flags, Removals
+    from nextbest.policies.response import Ranking
+    from nextbest.types import Action, Play, Policy
+
+# What a stranger's policy may raise on data it did not expect; the engine then falls back, and says so.
+POLICY_FAULTS = (NextbestError, ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The arm and the chosen action per subject, and the overall probability of every action."""
+
+    arms: np.ndarray[Any, np.dtype[np.int8]]
+    action: np.ndarray[Any, np.dtype[np.intp]]
+    probability: Numbers
+    seed: int
+    degraded: Flags
+
+
+def policy_of(play: Play) -> Policy:
+    """Construct the play's policy from its name and settings."""
+    settings = {k: v for k, v in play.policy.items() if k != "name"}
+    if isinstance(settings.get("when"), list):
+        settings["when"] = tuple(tuple(rule) for rule in settings["when"])
+    made: Policy = registry.make("policies", play.policy.get("name", "greedy"), settings)
+    return made
+
+
+def policy_version(play: Play, *, margin: float, lifts: Any) -> str:  # noqa: ANN401 (a dataclass of numbers)
+    """Give 16 hex digits that change with anything that changes what the policy would choose."""
+    text = msgspec.json.encode([asdict(play), margin, asdict(lifts)], order="deterministic")
+    return blake2b(text, digest_size=8).hexdigest()
+
+
+def choose(
+    play: Play,
+    table: pa.Table,
+    actions: tuple[Action, ...],
+    *,
+    ranking: Ranking,
+    removals: Removals,
+    subjects: Words,
+    key: tuple[str, str, str],
+) -> Choice:
+    """Draw one eligible action per subject; `key` is (policy version, time, salt)."""
+    version, when, salt = key
+    none = [a.id for a in actions].index("none")
+    eligible = removals.eligible
+    wanted, degraded = _policy(play, table, actions, ranking, eligible)
+    arms = arms_of.assign(play, subjects, salt)
+    mixed = arms_of.overall(arms_of.shares(play), wanted, eligible, none)
+    own = arms_of.within(arms, wanted, eligible, none)
+    seed = seed_of("action", play.name, version, when, salt)
+    action = _draw(own, uniforms(seed, subjects))
+    return Choice(arms=arms, action=action, probability=mixed, seed=seed, degraded=degraded)
+
+
+def _policy(
+    play: Play, table: pa.Table, actions: tuple[Action, ...], ranking: Ranking, eligible: Flags
+) -> tuple[Numbers, Flags]:
+    """Give the policy's probabilities over the eligible actions; where it cannot be trusted, the best without chance."""
+    degraded = ranking.degraded.copy()
+    try:
+        p = _asked(policy_of(play), table, actions, ranking, eligible)
+    except POLICY_FAULTS:
+        p = np.full(eligible.shape, np.nan)
+    sound = np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (p.sum(axis=1) > 0)
+    degraded |= ~sound
+    fallback = np.zeros(eligible.shape)
+    top = best(np.where(eligible, ranking.worth, -np.inf), actions)
+    fallback[np.arange(len(top)), top] = 1.0
+    p = np.where(degraded[:, None], fallback, np.where(eligible, p, 0.0))
+    total = p.sum(axis=1, keepdims=True)
+    return np.where(total > 0, p / np.where(total > 0, total, 1.0), fallback), degraded
+
+
+def _asked(policy: Policy, table: pa.Table, actions: tuple[Action, ...], ranking: Ranking, eligible: Flags) -> Numbers:
+    for j, action in enumerate(actions):
+        worth = pa.array(ranking.worth[:, j], mask=~eligible[:, j])
+        table = table.append_column(VALUE + action.id, worth)
+    p = as_matrix(policy.probabilities(table, actions), actions)
+    if p.shape != eligible.shape:
+        raise ValueError(f"A policy gave {p.shape[0]} rows for {eligible.shape[0]} subjects.")
+    return p
+
+
+def _draw(probabilities: Numbers, u: Numbers) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Give the position drawn from each row; an action without probability is never drawn."""
+    edges = probabilities.cumsum(axis=1)
+    index = (u[:, None] >= edges).sum(axis=1)
+    # Rounding may leave the last edge a hair under 1: the last action that has any probability takes the rest.
+    last = probabilities.shape[1] - 1 - (probabilities[:, ::-1] > 0).argmax(axis=1)
+    return np.asarray(np.minimum(index, last), dtype=np.intp)

@@ -1,0 +1,152 @@
+"""Decide: stop switch, consent, eligibility, caps, quiet hours, rank, hard limits, log, reply. In this order, always.
+
+For a list (`decide_bulk`) the gates are read from one snapshot, and the log is written only if no permission has moved
+since; else the gates are read again. For one subject (`decide_one`) gates and log are one transaction. A list is a
+plan: its quiet hours are kept by `send`; a single decision is carried out at once and keeps them itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from nextbest.errors import LedgerError
+from nextbest.policies import arms, rows
+from nextbest.policies.columns import condition
+from nextbest.policies.run import Ranked, Run, Settled, chosen_gain, prepare, ranked, settle
+from nextbest.policies.single import decide_one
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from nextbest.ledger import Ledger
+    from nextbest.types import Mode, Play
+
+ATTEMPTS = 5
+_log = logging.getLogger("nextbest")
+
+__all__ = ["Decided", "decide_bulk", "decide_one"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a play decided: the rows of the log, the list to work through, and the sums over both.
+
+    `expected_value` is what the chosen actions are expected to earn more than doing nothing.
+    """
+
+    play: str
+    table: pa.Table
+    chosen: pa.Table
+    by_action: Mapping[str, int] = field(default_factory=dict)
+    by_arm: Mapping[str, int] = field(default_factory=dict)
+    removed_by: Mapping[str, int] = field(default_factory=dict)
+    expected_value: float = 0.0
+    degraded: int = 0
+    outside_audience: int = 0
+    assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def decided(self) -> int:
+        """How many subjects were decided for."""
+        return int(self.table.num_rows)
+
+    def listing(self) -> pa.Table:
+        """Give the list to work through: one row per subject, the action chosen for them, what it earns, and why."""
+        return self.chosen
+
+
+def decide_bulk(
+    ledger: Ledger,
+    play: Play,
+    table: pa.Table,
+    *,
+    as_of: datetime,
+    model_versions: Mapping[str, str] | None = None,
+    mode: Mode = "live",
+    salt: str | None = None,
+) -> Decided:
+    """Decide for every subject of the table who is in the play's audience, and log all of it in one commit.
+
+    `table` holds `subject_id`, features and predictions, one row per subject. Mode `replay` logs nothing.
+    Raises `LedgerError` when permissions keep moving, so that nothing could be decided soundly.
+    """
+    now = min(as_of, ledger.clock())
+    run = prepare(ledger, play, now=now, salt=salt, quiet=False)
+    inside = table.filter(pa.array(condition(play.audience, table, f"Play '{play.name}', audience")))
+    known = ranked(run, inside)
+    versions = {**(model_versions or {}), "policy": run.version}
+    for _ in range(ATTEMPTS):
+        with ledger.journal.read() as connection:
+            settled = settle(ledger, connection, run, known)
+        made = _rows(run, known, settled, versions, mode)
+        if _logged(ledger, play, made, settled, mode):
+            return _decided(run, known, settled, made, outside=table.num_rows - inside.num_rows)
+    message = f"Permissions changed {ATTEMPTS} times while play '{play.name}' was being decided. Nothing was logged; try again."
+    raise LedgerError(message)
+
+
+def _rows(run: Run, known: Ranked, settled: Settled, versions: Mapping[str, str], mode: Mode) -> pa.Table:
+    from nextbest.ledger.workspace import new_id
+
+    stamp = rows.Stamp(
+        play=run.play.name,
+        request_id=new_id("d"),
+        ts=run.moment.now,
+        mode=mode,
+        consent_version=settled.consent_version,
+        policy_version=run.version,
+        model_versions=versions,
+    )
+    return rows.decision_rows(
+        known.table,
+        run.actions,
+        stamp,
+        ranking=known.ranking,
+        removals=settled.removals,
+        choice=settled.choice,
+        reasons=settled.reasons,
+    )
+
+
+def _logged(ledger: Ledger, play: Play, made: pa.Table, settled: Settled, mode: Mode) -> bool:
+    """Write the log in one commit; False when a permission moved since the gates were read."""
+    if mode == "replay" or not made.num_rows:
+        return True
+    from nextbest.ledger import decisions
+
+    shaped = made.select(decisions.DECISION_SCHEMA.names).cast(decisions.DECISION_SCHEMA)
+    return decisions.log_table(ledger, play.name, shaped, consent_version=settled.consent_version) is not None
+
+
+def _decided(run: Run, known: Ranked, settled: Settled, made: pa.Table, *, outside: int) -> Decided:
+    notes = [note for note in (arms.warning(run.play),) if note]
+    for note in notes:
+        _log.warning(note)
+    return Decided(
+        play=run.play.name,
+        table=made,
+        chosen=rows.listing(made, run.actions, known.ranking, settled.choice),
+        by_action=_counts(made, "action_id"),
+        by_arm=_counts(made, "arm"),
+        removed_by=settled.removals.counts(),
+        expected_value=chosen_gain(run, known, settled.choice),
+        degraded=int(settled.choice.degraded.sum()),
+        outside_audience=outside,
+        assumed=tuple(a.id for a, guess in zip(run.actions, known.ranking.assumed, strict=True) if guess),
+        notes=tuple(notes),
+    )
+
+
+def _counts(table: pa.Table, column: str) -> dict[str, int]:
+    counted = (
+        table.group_by(column)
+        .aggregate([(column, "count")])
+        .sort_by([(f"{column}_count", "descending"), (column, "ascending")])
+    )
+    return dict(zip(counted[column].to_pylist(), counted[f"{column}_count"].to_pylist(), strict=True))

@@ -1,0 +1,52 @@
+"""Take the action worth most, and explore a little so that effects can be learnt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextbest.errors import ConfigError
+from nextbest.policies.matrix import as_table, expected_values, with_none_when_empty
+from nextbest.types import NO_ACTION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nextbest.types import Action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greedy:
+    """The highest expected value gets 1 - explore; `explore` is spread evenly over the eligible actions.
+
+    On a tie nothing is done rather than something, and what is declared first comes before what is declared later.
+
+    >>> import pyarrow as pa
+    >>> from nextbest.types import NONE, Action
+    >>> worth = pa.table({"expected_value:mail": [2.0], "expected_value:none": [1.5]})
+    >>> Greedy(explore=0.1).probabilities(worth, (Action(id="mail"), NONE)).to_pylist()
+    [{'mail': 0.95, 'none': 0.05}]
+    """
+
+    explore: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.explore <= 1:
+            raise ConfigError(f"Policy 'greedy' has explore {self.explore}; it is a share between 0 and 1.")
+
+    def probabilities(self, predictions: pa.Table, actions: tuple[Action, ...]) -> pa.Table:
+        """Give one row per subject, one column per action."""
+        values = expected_values(predictions, actions)
+        eligible = values > -np.inf
+        p = self.explore * eligible / np.maximum(eligible.sum(axis=1, keepdims=True), 1)
+        some = eligible.any(axis=1)
+        p[np.flatnonzero(some), best(values[some], actions)] += 1 - self.explore
+        return as_table(with_none_when_empty(p, actions), actions)
+
+
+def best(values: np.ndarray, actions: tuple[Action, ...]) -> np.ndarray:
+    """Give the position of the highest value per row; `none` wins ties, then the first declared."""
+    order = np.argsort([a.id != NO_ACTION for a in actions], kind="stable")
+    return order[values[:, order].argmax(axis=1)] if values.size else np.zeros(len(values), dtype=np.intp)

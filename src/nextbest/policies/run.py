@@ -1,0 +1,149 @@
+"""One run of a play over a table of subjects: what decide_bulk and decide_one have in common, so that they agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nextbest.policies import evidence, gates, limits, reasons
+from nextbest.policies.choose import Choice, choose, policy_version
+from nextbest.policies.draw import fingerprints
+from nextbest.policies.removals import Removals
+from nextbest.policies.response import Ranking, rank
+from nextbest.types import NO_ACTION, NONE
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from nextbest.ledger import Ledger
+    from nextbest.policies.draw import Words
+    from nextbest.policies.lift import Lifts
+    from nextbest.types import Action, Play
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A play about to be decided: its actions with `none`, what is known of their effects, the time and the salt."""
+
+    moment: gates.Moment
+    lifts: Lifts
+    version: str
+    salt: str
+    day: str
+
+    @property
+    def play(self) -> Play:
+        """The play."""
+        return self.moment.play
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """Its actions, `none` among them."""
+        return self.moment.actions
+
+    @property
+    def none(self) -> int:
+        """The position of `none`."""
+        return [a.id for a in self.actions].index(NO_ACTION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """The subjects of a run with what each action is worth to them."""
+
+    table: pa.Table
+    subjects: Words
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What came of one pass through the gates: who removed what, what was drawn, and why, in a sentence."""
+
+    removals: Removals
+    choice: Choice
+    reasons: pa.Array
+    consent_version: int
+
+
+def actions_of(play: Play) -> tuple[Action, ...]:
+    """Give the actions of a play; doing nothing is always one of them."""
+    return play.actions if any(a.id == NO_ACTION for a in play.actions) else (*play.actions, NONE)
+
+
+def prepare(
+    ledger: Ledger, play: Play, *, now: datetime, salt: str | None, quiet: bool, offered: frozenset[str] | None = None
+) -> Run:
+    """Give the run of a play at a moment; the salt is the workspace's own unless one is given."""
+    from nextbest.ledger.workspace import digest
+
+    actions = actions_of(play)
+    moment = gates.Moment(play=play, actions=actions, now=now, config=ledger.config, offered=offered, quiet=quiet)
+    lifts = evidence.lifts(ledger, play, actions, as_of=now)
+    version = policy_version(play, margin=ledger.config.margin, lifts=lifts)
+    own = digest(ledger, "draw") if salt is None else salt
+    return Run(moment=moment, lifts=lifts, version=version, salt=own, day=_local(ledger, now).date().isoformat())
+
+
+def ranked(run: Run, table: pa.Table) -> Ranked:
+    """Give what every action is worth to every subject of the table."""
+    ranking = rank(run.play, table, run.actions, run.lifts, margin=run.moment.config.margin)
+    return Ranked(table=table, subjects=fingerprints(table["subject_id"].to_pylist()), ranking=ranking)
+
+
+def settle(ledger: Ledger, connection: sqlite3.Connection, run: Run, known: Ranked) -> Settled:
+    """Close the gates, apply the limits, and draw; reads only through the connection it is given."""
+    removals = Removals(known.table.num_rows, len(run.actions))
+    version = gates.close_gates(ledger, connection, run.moment, known.table, removals)
+    gates.remove_degraded(run.moment, known.ranking.degraded, removals)
+    _limit(ledger, connection, run, known, removals)
+    choice = choose(
+        run.play,
+        known.table,
+        run.actions,
+        ranking=known.ranking,
+        removals=removals,
+        subjects=known.subjects,
+        key=(run.version, run.day, run.salt),
+    )
+    told = reasons.sentences(known.ranking, removals, run.actions, choice.arms, choice.action)
+    return Settled(removals=removals, choice=choice, reasons=told, consent_version=version)
+
+
+def _limit(ledger: Ledger, connection: sqlite3.Connection, run: Run, known: Ranked, removals: Removals) -> None:
+    """Apply what may be done today, less what was done today already."""
+    limited = {a.id: a.max_per_day for a in run.actions if a.max_per_day is not None and a.id != NO_ACTION}
+    if not limited and run.play.max_actions is None:
+        return
+    used = _used_today(ledger, connection, run)
+    left = {a: max(0, most - used.get(a, 0)) for a, most in limited.items()}
+    in_all = None if run.play.max_actions is None else max(0, run.play.max_actions - sum(used.values()))
+    limits.apply_capacity(removals, known.ranking.worth, run.actions, run.none, per_action=left, in_all=in_all)
+
+
+def _used_today(ledger: Ledger, connection: sqlite3.Connection, run: Run) -> dict[str, int]:
+    """Give how often each action of the play was logged today (the day of the workspace)."""
+    from nextbest.ledger import contacts
+
+    midnight = _local(ledger, run.moment.now).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = contacts.recent(connection, since=midnight)
+    ours = today.filter(pc.equal(today["play"], run.play.name))
+    ours = ours.filter(pc.less(ours["ts"], pa.scalar(midnight + timedelta(days=1))))
+    counted = ours.group_by("action_id").aggregate([("action_id", "count")])
+    return dict(zip(counted["action_id"].to_pylist(), counted["action_id_count"].to_pylist(), strict=True))
+
+
+def _local(ledger: Ledger, now: datetime) -> datetime:
+    return now.astimezone(ZoneInfo(ledger.config.timezone))
+
+
+def chosen_gain(run: Run, known: Ranked, choice: Choice) -> float:
+    """Give what the chosen actions are expected to earn more than doing nothing, summed over subjects."""
+    worth = known.ranking.worth
+    return float((worth[np.arange(len(worth)), choice.action] - worth[:, run.none]).sum())
