@@ -81,10 +81,8 @@ def _act_and_measure(ledger: Ledger) -> Iterator[up.Stage]:
     yield up.timed("send", lambda: {"dry_run": True, **_public(verbs.send(ledger, PLAY, channel="csv", dry_run=True))})
     yield up.timed("record", lambda: {"new": verbs.record(ledger, redemptions(), name="coupon_redeemed")})
     yield up.timed("measure", lambda: _public(verbs.measure(ledger, PLAY, outcome="revenue_30d")))
-    best = operations.today(ledger, limit=1)
-    if best:
-        who = best[0]["subject_id"]
-        yield up.timed("explain", lambda: _public(verbs.explain(ledger, PLAY, who)))
+    for best in operations.today(ledger, limit=1).items:
+        yield up.timed("explain", lambda who=best.subject_id: _public(verbs.explain(ledger, PLAY, who)))
     yield up.timed("erase", lambda: _public(verbs.erase(ledger, _households(ledger)[-1])))
     yield up.timed("verify", lambda: _public(operations.verify(ledger)))
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nextbest.ledger import Ledger
+    from nextbest.ledger.feedback import Verdict
     from nextbest.ledger.keys import KeyInfo
+    from nextbest.ledger.profile import Profile
+    from nextbest.trust.today import Today
     from nextbest.types import Decision
 
 GROUPS = ("recipes", "policies", "models", "measures", "channels")
@@ -167,7 +170,7 @@ def revoke_key(ledger: Ledger, key_id: str) -> None:
 # --- look up and give back ------------------------------------------------------------------------------------------
 
 
-def subject(ledger: Ledger, subject_id: str) -> dict[str, Any]:
+def subject(ledger: Ledger, subject_id: str) -> Profile:
     """Give what the workspace knows about one subject: attributes, predictions, consent, decisions, events per kind."""
     from nextbest.ledger import identities, profile
 
@@ -181,14 +184,15 @@ def decision(ledger: Ledger, decision_id: str) -> Decision:
     return decisions.get(ledger, decision_id)
 
 
-def today(ledger: Ledger, *, limit: int = 100) -> list[dict[str, Any]]:
-    """Give the newest list: one row per decided action other than none, best money first, with reasons and removals."""
+def today(ledger: Ledger, *, limit: int = 100) -> Today:
+    """Give the newest list: one line per decided action other than none, best money first, and its totals."""
+    from nextbest import verbs
     from nextbest.trust import today as listing
 
-    return listing.today(ledger, limit=limit)
+    return listing.today(ledger, verbs.plays(ledger), limit=limit)
 
 
-def feedback(ledger: Ledger, decision_id: str, *, verdict: str, action_id: str | None = None, by: str = "") -> str:
+def feedback(ledger: Ledger, decision_id: str, *, verdict: Verdict, by: str, action_id: str | None = None) -> str:
     """Store what a person said of a decision: approve, change (to `action_id`) or reject."""
     from nextbest.ledger import feedback as given
 

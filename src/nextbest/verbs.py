@@ -108,7 +108,12 @@ def fit(ledger: Ledger, recipe: Recipe | str, *, as_of: When = None, **settings:
 
 
 def predict(
-    ledger: Ledger, model: Fitted | str, *, as_of: When = None, publish: bool = True, **settings: Any  # noqa: ANN401
+    ledger: Ledger,
+    model: Fitted | str,
+    *,
+    as_of: When = None,
+    publish: bool = True,
+    **settings: Any,  # noqa: ANN401
 ) -> pa.Table:
     """Give one row per subject with the recipe's predictions and intervals, and publish them for live decisions."""
     from nextbest.ledger import published
@@ -120,6 +125,7 @@ def predict(
     table = recipe.predict(ledger, fitted, as_of=moment)
     if publish and not _is_flat(recipe):
         published.publish(ledger, fitted.recipe, fitted.model_id, moment, table)
+        published.publish(ledger, "features", "", moment, _features(ledger, moment))
     return table
 
 
@@ -206,6 +212,13 @@ def explain(ledger: Ledger, what: str, subject_id: str, *, as_of: When = None) -
     raise unknown("recipe or play", what, [*registry.names("recipes"), *plays(ledger)])
 
 
+def newest(ledger: Ledger, recipe: str) -> Fitted:
+    """Give the newest model of a recipe; raises `UnknownNameError` when there is none."""
+    from nextbest.models import store
+
+    return store.latest(ledger, recipe)
+
+
 def watch(ledger: Ledger, recipe: str | None = None, *, as_of: When = None) -> tuple[Drift, ...]:
     """Compare what models see and say now with what they saw when they learnt; one entry per fitted recipe."""
     from nextbest.models import store
@@ -271,13 +284,18 @@ def _is_flat(recipe: Recipe) -> bool:
     return getattr(recipe, "table", None) is not None
 
 
-def _known_about_everyone(ledger: Ledger, as_of: datetime) -> tuple[pa.Table, dict[str, str]]:
-    """Give features and predictions of every subject, and which model versions spoke."""
+def _features(ledger: Ledger, as_of: datetime) -> pa.Table:
     from nextbest.features.build import build
     from nextbest.features.sets import feature_set
+
+    return build(ledger, feature_set(ledger), as_of=as_of)
+
+
+def _known_about_everyone(ledger: Ledger, as_of: datetime) -> tuple[pa.Table, dict[str, str]]:
+    """Give features and predictions of every subject, and which model versions spoke."""
     from nextbest.models import store
 
-    table = build(ledger, feature_set(ledger), as_of=as_of)
+    table = _features(ledger, as_of)
     if not table.num_rows:
         raise DataError("The ledger knows nobody yet. Load orders or contacts first: nextbest load FILE...")
     versions = {}
@@ -314,6 +332,7 @@ __all__ = [
     "load_table",
     "measure",
     "measure_table",
+    "newest",
     "plays",
     "predict",
     "record",

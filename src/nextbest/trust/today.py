@@ -1,0 +1,174 @@
+"""Today's list: the newest decision per play and subject, best money first, with reasons and what was ruled out.
+
+The reasons are the features that the play itself asked about: the chosen action's eligibility, then the audience.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from nextbest.features.expression import parse
+from nextbest.features.sentences import feature_sentence, sentence
+from nextbest.features.sets import feature_set
+from nextbest.ledger import analysis, feedback
+from nextbest.types import NO_ACTION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+
+    from nextbest.features.language import Feature
+    from nextbest.ledger import Ledger
+    from nextbest.types import Action, Play
+
+REASONS = 2
+_RUN = timedelta(hours=24)  # decisions this close to a play's newest one belong to the same list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One line of the list. `expected_gain` is money over doing nothing; `removed` names rules and what they removed."""
+
+    decision_id: str
+    play: str
+    subject_id: str
+    action_id: str
+    action_text: str
+    channel: str
+    expected_gain: float
+    response_probability: float
+    choice_probability: float
+    arm: str
+    reason: str
+    reasons: tuple[str, ...]
+    removed: tuple[Mapping[str, str], ...]
+    alternatives: tuple[str, ...]
+    feedback: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Today:
+    """The list and its totals: how many subjects were decided, by action and by arm, and what the list should earn."""
+
+    items: tuple[Item, ...] = ()
+    decided: int = 0
+    by_action: Mapping[str, int] = field(default_factory=dict)
+    by_arm: Mapping[str, int] = field(default_factory=dict)
+    expected_gain: float = 0.0
+    decided_ts: str = ""
+    currency: str = ""
+    regime: str = ""
+    note: str = ""
+
+
+def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Today:
+    """Give the newest list of the workspace; empty when nothing has been decided yet."""
+    rows = _newest(analysis.table(ledger, "decisions"))
+    settings = ledger.config
+    if not rows.num_rows:
+        return Today(currency=settings.currency, regime=settings.consent.regime, note=settings.consent.note)
+    acted = [row for row in rows.to_pylist() if row["action_id"] != NO_ACTION]
+    acted.sort(key=_gain, reverse=True)
+    known = {f.name: f for f in feature_set(ledger)}
+    return Today(
+        items=tuple(_item(ledger, row, plays.get(row["play"]), known) for row in acted[:limit]),
+        decided=rows.num_rows,
+        by_action=_counts(rows, "action_id"),
+        by_arm=_counts(rows, "arm"),
+        expected_gain=sum(_gain(row) for row in acted),
+        decided_ts=pc.max(rows["ts"]).as_py().isoformat(),
+        currency=settings.currency,
+        regime=settings.consent.regime,
+        note=settings.consent.note,
+    )
+
+
+def _newest(decisions: pa.Table) -> pa.Table:
+    """Keep the last live decision per play and subject, from each play's newest run."""
+    live = decisions.filter(pc.equal(decisions["mode"], "live"))
+    latest = live.group_by("play").aggregate([("ts", "max")])
+    joined = live.sort_by([("ts", "descending"), ("decision_id", "descending")])
+    last = dict(zip(latest["play"].to_pylist(), latest["ts_max"].to_pylist(), strict=True))
+    seen: set[tuple[str, str]] = set()
+    keep = []
+    keys = zip(joined["play"].to_pylist(), joined["subject_id"].to_pylist(), joined["ts"].to_pylist(), strict=True)
+    for position, (play, subject, ts) in enumerate(keys):
+        if ts > last[play] - _RUN and (play, subject) not in seen:
+            seen.add((play, subject))
+            keep.append(position)
+    return joined.take(keep)
+
+
+def _item(ledger: Ledger, row: Mapping[str, Any], play: Play | None, known: Mapping[str, Feature]) -> Item:
+    action = next((a for a in play.actions if a.id == row["action_id"]), None) if play else None
+    chosen = _candidate(row, row["action_id"])
+    with ledger.journal.read() as connection:
+        said = feedback.of_decision(connection, row["decision_id"])
+    return Item(
+        decision_id=row["decision_id"],
+        play=row["play"],
+        subject_id=row["subject_id"],
+        action_id=row["action_id"],
+        action_text=(action.text if action else "") or row["action_id"],
+        channel=action.channel if action else "",
+        expected_gain=_gain(row),
+        response_probability=chosen["response_probability"],
+        choice_probability=chosen["choice_probability"],
+        arm=row["arm"],
+        reason=row["reason"],
+        reasons=tuple(_reasons(row, play, action, known, ledger.config.currency)),
+        removed=tuple({"action_id": c["action_id"], "rule": c["removed_by"]} for c in _removed(row)),
+        alternatives=tuple(c["action_id"] for c in row["candidates"] if _possible(c, row["action_id"])),
+        feedback=said[-1].verdict if said else None,
+    )
+
+
+def _reasons(
+    row: Mapping[str, Any], play: Play | None, action: Action | None, known: Mapping[str, Feature], currency: str
+) -> Iterator[str]:
+    """Give the sentences of the features that the play asked about, those of the action first."""
+    values = json.loads(row["features"])
+    asked = [text for text in (action.eligibility if action else "", play.audience if play else "") if text]
+    names = dict.fromkeys(name for text in asked for name in _in_order(text))
+    told = [name for name in names if values.get(name) is not None]
+    for name in told[:REASONS]:
+        value = values[name]
+        yield (
+            feature_sentence(known[name], value, currency=currency)
+            if name in known
+            else sentence(name, value, currency=currency)
+        )
+
+
+def _in_order(text: str) -> list[str]:
+    """Give the names an expression reads, in the order in which it reads them."""
+    return sorted(parse(text).columns, key=text.find)
+
+
+def _gain(row: Mapping[str, Any]) -> float:
+    chosen, nothing = _candidate(row, row["action_id"]), _candidate(row, NO_ACTION)
+    return float((chosen["expected_value"] or 0.0) - (nothing["expected_value"] or 0.0))
+
+
+def _candidate(row: Mapping[str, Any], action_id: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(c for c in row["candidates"] if c["action_id"] == action_id)
+    return found
+
+
+def _removed(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (c for c in row["candidates"] if c["removed_by"] is not None)
+
+
+def _possible(candidate: Mapping[str, Any], chosen: str) -> bool:
+    return candidate["removed_by"] is None and candidate["action_id"] not in (chosen, NO_ACTION)
+
+
+def _counts(rows: pa.Table, column: str) -> dict[str, int]:
+    counted = pc.value_counts(rows[column]).to_pylist()
+    return {c["values"]: c["counts"] for c in sorted(counted, key=lambda c: (-c["counts"], c["values"]))}
