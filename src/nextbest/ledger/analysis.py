@@ -11,7 +11,6 @@ Subject ids are canonical: merges are applied here, so undoing one changes no st
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,8 @@ from sqlglot import exp
 
 from nextbest.errors import LedgerError, unknown
 from nextbest.ledger import catalogue, identities, views
-from nextbest.ledger.archive import DECISION, schema_of
+from nextbest.ledger.archive import DECISION, FOLDER, TEMPORARY, schema_of
+from nextbest.ledger.files import scratch
 from nextbest.ledger.kinds import EVENTS, KINDS
 from nextbest.ledger.live import Rows
 from nextbest.ledger.statements import load
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from nextbest.ledger.workspace import Ledger
 
-TEMPORARY = ".tmp"
 NAMES: tuple[str, ...] = (
     *KINDS, "subjects_history", "items_history", "decisions", "candidates", "predictions",
 )  # fmt: skip
@@ -59,15 +58,14 @@ def connect(ledger: Ledger, names: Iterable[str] | None = None) -> Iterator[duck
     """Give a locked DuckDB connection in memory with the named views (all by default); it closes with the block."""
     import duckdb
 
-    temporary = ledger.path / TEMPORARY / new_id("t")
-    connection = duckdb.connect(config=_settings(ledger, temporary))
-    try:
-        _lock(connection, ledger.path / "archive")
-        _add_views(connection, ledger, NAMES if names is None else names)
-        yield connection
-    finally:
-        connection.close()
-        shutil.rmtree(temporary, ignore_errors=True)
+    with scratch(ledger.path / TEMPORARY / new_id("t")) as temporary:
+        connection = duckdb.connect(config=_settings(ledger, temporary))
+        try:
+            _lock(connection, ledger.path / FOLDER)
+            _add_views(connection, ledger, NAMES if names is None else names)
+            yield connection
+        finally:
+            connection.close()
 
 
 def view(connection: duckdb.DuckDBPyConnection, name: str, rows: exp.Expr | pa.Table) -> None:
@@ -155,7 +153,6 @@ def kinds_present(ledger: Ledger) -> dict[str, int]:
 
 
 def _settings(ledger: Ledger, temporary: Path) -> dict[str, Any]:
-    temporary.parent.mkdir(exist_ok=True)
     return {
         "memory_limit": f"{ledger.config.limits.memory_mb}MB",
         "threads": ledger.config.limits.threads,

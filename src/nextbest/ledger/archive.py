@@ -9,31 +9,23 @@ write lock knows that an unnamed file belongs to a process that died.
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nextbest.errors import DataError, nearest
-from nextbest.ledger import catalogue
-from nextbest.ledger.files import digest_file, sync
+from nextbest.errors import ConflictError, DataError, nearest
+from nextbest.ledger import catalogue, chain
+from nextbest.ledger.files import digest_file, scratch, sweep, sync
 from nextbest.ledger.kinds import kind as find_kind
 from nextbest.ledger.times import to_micros
 from nextbest.ledger.workspace import new_id
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from nextbest.ledger.catalogue import FileRecord, Segment
@@ -41,23 +33,14 @@ if TYPE_CHECKING:
 
 FOLDER = "archive"
 PENDING = ".pending"
+TEMPORARY = ".tmp"
 DECISION = "decision"
 ROW_GROUP = 131_072
-_ABANDONED_S = 86_400.0
 
 
-@contextmanager
-def pending(ledger: Ledger) -> Iterator[Path]:
-    """Give a fresh folder for files that are to become segments; whatever is left in it afterwards is removed."""
-    folder = ledger.path / FOLDER / PENDING / f"{os.getpid()}-{new_id('w')}"
-    folder.mkdir(parents=True)
-    handle = _hold(folder)
-    try:
-        yield folder
-    finally:
-        if handle is not None:
-            os.close(handle)
-        shutil.rmtree(folder, ignore_errors=True)
+def pending(ledger: Ledger) -> AbstractContextManager[Path]:
+    """Give a fresh folder for files that are to become segments; what is left in it goes when the block ends."""
+    return scratch(ledger.path / FOLDER / PENDING / new_id("w"))
 
 
 def append(ledger: Ledger, kind: str, data: pa.Table | pa.RecordBatchReader, *, source: str) -> int:
@@ -89,6 +72,8 @@ def adopt(
     made = [_describe(path, kind, file.name, file.digest) for kind, paths in files.items() for path in paths]
 
     def record(connection: sqlite3.Connection) -> None:
+        if catalogue.loaded(connection, file.digest) is not None:
+            raise ConflictError(f"{file.name} was loaded meanwhile, by another process. Nothing was loaded twice.")
         catalogue.add_file(connection, file, ledger.clock())
         if extra is not None:
             extra(connection)
@@ -122,18 +107,13 @@ def replace(
 
 def tidy(ledger: Ledger) -> list[Path]:
     """Remove what dead processes left behind, pending files and unnamed segments, and give their paths."""
-    removed = [p for p in (ledger.path / FOLDER / PENDING).glob("*") if _abandoned(p, time.time())]
-    for path in removed:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    removed = [*sweep(ledger.path / FOLDER / PENDING), *sweep(ledger.path / TEMPORARY)]
 
     def orphans(connection: sqlite3.Connection) -> list[Path]:
         named = {ledger.path / s.path for s in catalogue.segments(connection)}
         return [p for p in (ledger.path / FOLDER).glob("[!.]*/*.parquet") if p not in named]
 
-    def sweep(connection: sqlite3.Connection) -> list[Path]:
+    def remove(connection: sqlite3.Connection) -> list[Path]:
         found = orphans(connection)  # looked for again under the write lock: a living process may have named it
         for path in found:
             path.unlink(missing_ok=True)
@@ -141,7 +121,7 @@ def tidy(ledger: Ledger) -> list[Path]:
 
     with ledger.journal.read() as connection:
         found = orphans(connection)
-    return removed + (ledger.journal.write(sweep) if found else [])
+    return removed + (ledger.journal.write(remove) if found else [])
 
 
 def verify(ledger: Ledger) -> list[str]:
@@ -168,6 +148,8 @@ def _publish(
     def commit(connection: sqlite3.Connection) -> bool:
         if seen is not None and {s.segment_id for s in catalogue.segments(connection)} != seen:
             return False
+        if extra is not None:
+            extra(connection)  # first, so that what it refuses leaves no file behind
         for segment_id in replaced:
             catalogue.remove_segment(connection, segment_id)
         for segment, path in made:
@@ -176,8 +158,8 @@ def _publish(
             path.replace(target)
             sync(target.parent)
             catalogue.add_segment(connection, segment, ledger.clock())
-        if extra is not None:
-            extra(connection)
+            if segment.kind == DECISION:
+                chain.add_stored(connection, "segment", segment.segment_id)
         return True
 
     done = ledger.journal.write(commit)
@@ -194,9 +176,10 @@ def _describe(path: Path, kind: str, source: str | None, file_digest: str | None
     facts = pq.read_metadata(path)
     expected = schema_of(kind)
     found = facts.schema.to_arrow_schema()
-    unlike = {name for name, _ in {(f.name, f.type) for f in found} ^ {(f.name, f.type) for f in expected}}
+    has, wants = ({f.name: f.type for f in schema} for schema in (found, expected))
+    unlike = sorted(name for name in has.keys() | wants.keys() if has.get(name) != wants.get(name))
     if unlike:
-        raise DataError(f"{path.name} does not have the columns of kind '{kind}': {', '.join(sorted(unlike))}.")
+        raise DataError(f"{path.name} does not have the columns of kind '{kind}': {', '.join(unlike)}.")
     segment_id = new_id("s")
     low, high = _span(facts, found)
     return catalogue.Segment(
@@ -272,30 +255,3 @@ def _span(facts: pq.FileMetaData, schema: pa.Schema) -> tuple[int | None, int | 
     if not known:
         return None, None
     return to_micros(min(c.min for c in known)), to_micros(max(c.max for c in known))
-
-
-def _hold(folder: Path) -> int | None:
-    """Take the folder for this process; gives None when another holds it, or where there are no such locks."""
-    if fcntl is None:
-        return None
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
-
-
-def _abandoned(path: Path, now: float) -> bool:
-    """Tell whether nobody is writing here any more; the age stands in where folders cannot be locked."""
-    try:
-        if fcntl is None or path.is_file():
-            return now - path.stat().st_mtime > _ABANDONED_S
-        handle = _hold(path)
-    except FileNotFoundError:
-        return False
-    if handle is None:
-        return False
-    os.close(handle)
-    return True

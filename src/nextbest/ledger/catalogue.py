@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from nextbest.ledger.kinds import EVENTS
 from nextbest.ledger.statements import load
-from nextbest.ledger.times import to_micros
+from nextbest.ledger.times import from_micros, to_micros
 
 if TYPE_CHECKING:
     import sqlite3
@@ -87,3 +90,11 @@ def files(connection: sqlite3.Connection) -> list[FileRecord]:
     """Give every file that was loaded, oldest first."""
     rows = connection.execute(load(_FILE, "files")).fetchall()
     return [FileRecord(**dict(zip(FileRecord.__slots__, row, strict=True))) for row in rows]
+
+
+def last_event(ledger: Ledger) -> datetime | None:
+    """Give the moment of the last event of any kind, stored or live; None when there is none."""
+    kinds = msgspec.json.encode(EVENTS).decode()
+    with ledger.journal.read() as connection:
+        last = connection.execute(load(_FILE, "last_event"), (kinds,)).fetchone()[0]
+    return None if last is None else from_micros(last)

@@ -21,3 +21,9 @@ SELECT digest, name, rows_read, rows_accepted, rows_rejected, rejected_path, map
 -- name: files
 SELECT digest, name, rows_read, rows_accepted, rows_rejected, rejected_path, mapping FROM file
 ORDER BY loaded_ts, digest;
+
+-- name: last_event
+SELECT max(last) FROM (
+  SELECT max(max_ts) AS last FROM segment WHERE kind IN (SELECT value FROM json_each(?1))
+  UNION ALL SELECT max(ts) FROM event WHERE kind IN (SELECT value FROM json_each(?1))
+);
