@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from datetime import datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from nextbest.features.expression import compile_closure
@@ -21,36 +22,38 @@ def slow(feature: Feature, events: dict[str, list[Event]], as_of: datetime) -> f
         over, under = (slow(f, events, as_of) for f in feature.of)
         return None if over is None or not under else over / under
     happened = [e for e in events.get(feature.kind, []) if before(feature, e, as_of)]
-    values = [(moment_of(e), value_of(feature, e)) for e in happened]
-    known = [(t, v) for t, v in values if v is not None]
+    known = sorted((moment_of(e), v) for e in happened if (v := value_of(feature, e)) is not None)
+    if feature.aggregate in ("count", "open", "trend", "recency", "tenure", "gap_mean", "gap_deviation"):
+        return of_rows(feature, happened, as_of)
+    return of_values(feature, known, as_of)
+
+
+def of_rows(feature: Feature, happened: list[Event], as_of: datetime) -> float | None:
+    """Give an aggregate that reads no value."""
     times = sorted(moment_of(e) for e in happened)
-    numbers = [v for _, v in known]
-    match feature.aggregate:
-        case "count":
-            return float(len(happened))
-        case "sum":
-            return exact(numbers)
-        case "mean":
-            return exact(numbers) / len(numbers) if numbers else None
-        case "min":
-            return min(numbers, default=None)
-        case "max":
-            return max(numbers, default=None)
-        case "distinct":
-            return float(len(set(numbers)))
-        case "last" | "attribute":
-            return latest(feature, known, as_of)
-        case "first":
-            return min(known)[1] if known else None
-        case "recency":
-            return (as_of - times[-1]) / DAY if times else None
-        case "tenure":
-            return (as_of - times[0]) / DAY if times else None
-        case "open":
-            return float(sum(e[feature.column] is None or e[feature.column] >= as_of for e in happened))
-        case "trend":
-            return trend(times, feature.window_days, as_of)
+    if feature.aggregate == "count":
+        return float(len(happened))
+    if feature.aggregate == "open":
+        return float(sum(e[feature.column] is None or e[feature.column] >= as_of for e in happened))
+    if feature.aggregate == "trend":
+        return trend(times, feature.window_days, as_of)
+    if feature.aggregate in ("recency", "tenure"):
+        edge = times[-1 if feature.aggregate == "recency" else 0] if times else as_of
+        return (as_of - edge) / DAY if times else None
     return gaps(feature.aggregate, sorted(set(times)))
+
+
+def of_values(feature: Feature, known: list[tuple[datetime, Any]], as_of: datetime) -> float | None:
+    """Give an aggregate of the values, sorted by moment and then by size."""
+    numbers = [v for _, v in known]
+    if feature.aggregate in ("sum", "distinct"):
+        return exact(numbers) if feature.aggregate == "sum" else float(len(set(numbers)))
+    if not numbers:
+        return None
+    if feature.aggregate in ("last", "attribute"):
+        return latest(numbers[-1], as_of)
+    simple = {"mean": lambda: exact(numbers) / len(numbers), "min": lambda: min(numbers), "max": lambda: max(numbers)}
+    return numbers[0] if feature.aggregate == "first" else simple[feature.aggregate]()
 
 
 def before(feature: Feature, event: Event, as_of: datetime) -> bool:
@@ -81,11 +84,8 @@ def exact(numbers: list[float]) -> float:
     return float(total) / 1e6
 
 
-def latest(feature: Feature, known: list[tuple[datetime, Any]], as_of: datetime) -> float | None:
+def latest(value: Any, as_of: datetime) -> float | None:
     """Give the last known value; of a timestamp the days since, if it has passed."""
-    if not known:
-        return None
-    value = max(known)[1]
     if isinstance(value, datetime):
         return (as_of - value) / DAY if value < as_of else None
     return float(value)
@@ -101,8 +101,8 @@ def trend(times: list[datetime], days: int | None, as_of: datetime) -> float | N
 
 def gaps(aggregate: str, times: list[datetime]) -> float | None:
     """Give the mean or the sample standard deviation of the days between different moments."""
-    between = [(b - a) / DAY for a, b in zip(times, times[1:], strict=False)]
+    between = [(b - a) / DAY for a, b in pairwise(times)]
     if aggregate == "gap_mean":
         return float(sum(map(Fraction, between)) / len(between)) if between else None
-    whole = [(b - a) // timedelta(milliseconds=1) for a, b in zip(times, times[1:], strict=False)]
+    whole = [(b - a) // timedelta(milliseconds=1) for a, b in pairwise(times)]
     return statistics.stdev(whole) / (DAY / timedelta(milliseconds=1)) if len(whole) > 1 else None

@@ -7,17 +7,19 @@ Only what happened strictly before `as_of` counts, by `ts`. History that is impo
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nextbest.errors import UsageError
+from nextbest.errors import LedgerError, UsageError
 from nextbest.features.compile import Whom, compile_features
+from nextbest.features.language import kinds_used
 from nextbest.ledger import analysis
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nextbest.features.language import Feature
     from nextbest.ledger.workspace import Ledger
@@ -43,31 +45,58 @@ def build(
     Rows are the `subject_ids` asked for (each once, known or not), else everyone with an event of the kinds used
     before `as_of`; `population="all"` adds those of whom only attributes are known.
     """
-    whom: Whom = population if subject_ids is None else "wanted"
-    query = compile_features(features, whom=whom, known=known, sources=SOURCES)
-    tables = {} if subject_ids is None else {"wanted": pa.table({"subject_id": list(subject_ids)}, schema=WANTED)}
-    rows = analysis.fetch(ledger, query, parameters={"as_of": micros(as_of)}, tables=tables)
-    return plain(rows, features)
+    parameters, listed = {"as_of": micros(as_of)}, tuple(features)
+    if subject_ids is None:
+        return _rows(ledger, listed, population, parameters=parameters, known=known)
+    wanted = {"wanted": pa.table({"subject_id": list(subject_ids)}, schema=WANTED)}
+    return _rows(ledger, listed, "wanted", parameters=parameters, known=known, tables=wanted)
 
 
 def build_panel(
     ledger: Ledger, features: Sequence[Feature], cuts: Sequence[tuple[str, datetime]], *, known: bool = False
 ) -> pa.Table:
     """Give `subject_id`, `as_of` and the features, one row per different pair, in order: many moments in one pass."""
-    query = compile_features(features, whom="cuts", known=known, sources=SOURCES)
     columns = {"subject_id": [subject for subject, _ in cuts], "as_of": [micros(moment) for _, moment in cuts]}
-    rows = analysis.fetch(ledger, query, tables={"cuts": pa.table(columns, schema=CUTS)})
-    return plain(rows, features)
+    return _rows(ledger, tuple(features), "cuts", known=known, tables={"cuts": pa.table(columns, schema=CUTS)})
 
 
 def vector(
     ledger: Ledger, features: Sequence[Feature], subject_id: str, *, as_of: datetime, known: bool = False
 ) -> dict[str, float | None]:
     """Give the features of one subject by name: the values of its row of `build`, byte for byte."""
-    query = compile_features(features, whom="one", known=known, sources=SOURCES)
-    parameters = {"as_of": micros(as_of), "subject_id": subject_id}
-    row: dict[str, Any] = plain(analysis.fetch(ledger, query, parameters=parameters), features).to_pylist()[0]
+    parameters: dict[str, int | str] = {"as_of": micros(as_of), "subject_id": subject_id}
+    row: dict[str, Any] = _rows(ledger, tuple(features), "one", parameters=parameters, known=known).to_pylist()[0]
     return {f.name: row[f.name] for f in features}
+
+
+def _rows(
+    ledger: Ledger,
+    features: tuple[Feature, ...],
+    whom: Whom,
+    *,
+    known: bool,
+    parameters: Mapping[str, int | str] | None = None,
+    tables: Mapping[str, pa.Table] | None = None,
+) -> pa.Table:
+    import duckdb
+
+    if not features:
+        raise UsageError("No features are asked for. Load events first, or name the features.")
+    kinds = {*kinds_used(features), *(("subjects",) if whom == "all" else ())}
+    with analysis.connect(ledger, [SOURCES.get(k, k) for k in kinds]) as connection:
+        for name, rows in (tables or {}).items():
+            analysis.view(connection, name, rows)
+        try:
+            found = connection.sql(_text(features, whom, known=known), params=parameters).to_arrow_table()
+        except duckdb.Error as error:
+            raise LedgerError(f"The features could not be computed: {error}") from error
+    return plain(found, features)
+
+
+@lru_cache(maxsize=64)
+def _text(features: tuple[Feature, ...], whom: Whom, *, known: bool) -> str:
+    """Give the query's text; building it takes longer than running it for one subject, so it is kept."""
+    return compile_features(features, whom=whom, known=known, sources=SOURCES).sql(dialect="duckdb")
 
 
 def micros(moment: datetime) -> int:

@@ -64,9 +64,11 @@ def known_types(text: str, root: Node, columns: Mapping[str, object]) -> dict[st
         if node.name not in columns:
             near = nearest(node.name, columns)
             raise problem(text, node.position, f"there is no column '{node.name}'.{near}")
-        given = type_named(columns[node.name])
+        held = columns[node.name]
+        given = type_named(held)
         if given is None:
-            held = columns[node.name]
+            if held == pa.null():  # nothing is known of it, so it goes with everything
+                continue
             raise problem(text, node.position, f"column '{node.name}' holds {held}, which has no use here.")
         found[node.name] = given
     return found

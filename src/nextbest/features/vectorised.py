@@ -40,7 +40,7 @@ def array(node: Node, table: pa.Table, types: Mapping[str, Type]) -> pa.Array:
         case Constant():
             return _constant(node, table.num_rows)
         case Name():
-            return _column(node.name, table, types[node.name])
+            return _column(node.name, table, types.get(node.name))
         case Arithmetic():
             return _arithmetic(node, array(node.left, table, types), array(node.right, table, types))
         case Call():
@@ -78,9 +78,9 @@ def _constant(node: Constant, rows: int) -> pa.Array:
     return pa.nulls(rows) if node.value is None else pa.repeat(node.value, rows)
 
 
-def _column(name: str, table: pa.Table, kind: Type) -> pa.Array:
+def _column(name: str, table: pa.Table, kind: Type | None) -> pa.Array:
     column = table.column(name).combine_chunks()
-    if kind == "timestamp":
+    if kind is None or kind == "timestamp":
         return column
     values = column.cast(_ARROW[kind], safe=False)
     return _finite(values) if kind == "number" else values
