@@ -19,6 +19,7 @@ _SINCE = re.compile(r"days_since_(?P<which>last|first)_(?P<what>.+)")
 # What is counted: one of it, and many.
 _COUNTED = {
     "orders": ("order", "orders"),
+    "orders_with_lines": ("order listed by product", "orders listed by product"),
     "page_views": ("page seen", "pages seen"),
     "product_views": ("product looked at", "products looked at"),
     "cart_adds": ("product put in the cart", "products put in the cart"),
