@@ -177,17 +177,16 @@ def _checked_table(table: pa.Table, play: str) -> pa.Table:
     good = pc.if_else(pc.is_null(p), rows["degraded"], in_range)
     if not pc.all(pc.fill_null(good, False), min_count=0).as_py():  # noqa: FBT003 (Arrow takes it by place)
         raise DataError(f"A decision of play '{play}' has a choice probability that is missing or not in (0, 1].")
-    if not _choices_stand(rows.combine_chunks()):
+    if not all(map(_choices_stand, rows.to_batches())):
         raise DataError(f"A decision of play '{play}' chose an action that is no candidate or that a rule had removed.")
     return rows
 
 
-def _choices_stand(rows: pa.Table) -> bool:
+def _choices_stand(rows: pa.RecordBatch) -> bool:
     """Say whether every chosen action is among the candidates of its row, and not removed by a rule."""
-    lists = rows["candidates"].combine_chunks()
-    parents = pc.list_parent_indices(lists)
-    candidate = pc.list_flatten(lists)
-    chosen = pc.equal(pc.struct_field(candidate, "action_id"), rows["action_id"].combine_chunks().take(parents))
+    parents = pc.list_parent_indices(rows["candidates"])
+    candidate = pc.list_flatten(rows["candidates"])
+    chosen = pc.equal(pc.struct_field(candidate, "action_id"), rows["action_id"].take(parents))
     standing = pc.and_(chosen, pc.is_null(pc.struct_field(candidate, "removed_by")))
     return bool(len(pc.unique(parents.filter(standing))) == rows.num_rows)
 
