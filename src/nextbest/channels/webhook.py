@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hmac
 import os
 import ssl
@@ -87,7 +88,7 @@ class Webhook:
         backend = GuardedBackend(seconds=self.seconds, allow_hosts=self.allow_hosts)
         # A connection per message: the deadline and the check of the address are properties of a connection.
         return httpcore2.ConnectionPool(
-            ssl_context=ssl.create_default_context(), network_backend=backend, max_keepalive_connections=0
+            ssl_context=_tls(), network_backend=backend, max_keepalive_connections=0
         )
 
     def _post(self, pool: httpcore2.ConnectionPool, message: Mapping[str, Any], key: bytes) -> tuple[str, str]:
@@ -110,6 +111,11 @@ class Webhook:
             return "failed", str(error)
         except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
             return "retry", f"no answer: {type(error).__name__}"
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 def signing_key(secret: str) -> bytes:

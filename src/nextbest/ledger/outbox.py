@@ -7,6 +7,7 @@ A claim that is not marked within its lease is due again: a killed dispatcher lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +30,7 @@ _FILE = "outbox.sql"
 LEASE = timedelta(minutes=5)
 _HOLD = timedelta(seconds=30)  # a stopped message steps back, so that it does not keep others from being seen
 Mark = Literal["sent", "retry", "failed", "removed", "expired"]
+Also = Callable[["sqlite3.Connection", "Message"], tuple[Literal["claim", "held", "removed"], str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +71,27 @@ def due(ledger: Ledger, channel: str, limit: int, now: datetime) -> list[Message
         return _due(connection, channel, limit, now)
 
 
-def claim(ledger: Ledger, channel: str, limit: int, now: datetime) -> list[Message]:
+def claim(
+    ledger: Ledger,
+    channel: str,
+    limit: int,
+    now: datetime,
+    *,
+    only: Sequence[str] | None = None,
+    also: Also | None = None,
+) -> list[Message]:
     """Give due messages to be handed over at once, each allowed at this moment; the others get their mark.
 
     No longer permitted: `removed` with the rule. Past `valid_until`: `expired`. Stopped by the kill switch: held.
+    `only` narrows to these keys; `also` asks a further rule (caps, quiet hours) in the same transaction.
     """
 
     def write(connection: sqlite3.Connection) -> list[Message]:
         claimed = []
-        for message in _due(connection, channel, limit, now):
+        for message in _due(connection, channel, limit, now, only):
             mark_as, detail = _at_dispatch(connection, ledger, message, now)
+            if mark_as == "claim" and also is not None:
+                mark_as, detail = also(connection, message)
             if mark_as == "claim":
                 lease = {"key": message.key, "lease_ts": to_micros(now + LEASE), "now": to_micros(now)}
                 connection.execute(load(_FILE, "claim"), lease)
@@ -104,13 +117,33 @@ def mark(ledger: Ledger, key: str, status: Mark, detail: str = "", retry_ts: dat
     ledger.journal.write(write)
 
 
+def mark_many(ledger: Ledger, marks: Sequence[tuple[str, Mark, str, datetime | None]]) -> None:
+    """Say what became of many messages in one commit: (key, status, detail, when to retry)."""
+    now = ledger.clock()
+
+    def write(connection: sqlite3.Connection) -> None:
+        for key, status, detail, retry_ts in marks:
+            _mark(connection, now, key, status, detail=detail, retry_ts=retry_ts)
+
+    ledger.journal.write(write)
+
+
+def status(connection: sqlite3.Connection, key: str) -> tuple[str, str, int] | None:
+    """Give status, detail and attempts of one message; None when it was never put in."""
+    found: tuple[str, str, int] | None = connection.execute(load(_FILE, "status"), (key,)).fetchone()
+    return found
+
+
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
     """Give the number of messages per status."""
     return dict(connection.execute(load(_FILE, "counts")).fetchall())
 
 
-def _due(connection: sqlite3.Connection, channel: str, limit: int, now: datetime) -> list[Message]:
-    asked = {"channel": channel, "now": to_micros(now), "limit": limit}
+def _due(
+    connection: sqlite3.Connection, channel: str, limit: int, now: datetime, only: Sequence[str] | None = None
+) -> list[Message]:
+    keys = None if only is None else msgspec.json.encode(list(only)).decode()
+    asked = {"channel": channel, "now": to_micros(now), "limit": limit, "only": keys}
     return [_message(row) for row in connection.execute(load(_FILE, "due"), asked).fetchall()]
 
 

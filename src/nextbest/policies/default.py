@@ -1,24 +1,46 @@
-"""The play of a workspace that has declared none: one that any business can start from, and should replace."""
+"""The play that a workspace without plays of its own gets: win back by e-mail who may be leaving and has bought before."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nextbest.ledger import analysis
 from nextbest.types import NONE, Action, Cap, Play
 
 if TYPE_CHECKING:
     from nextbest.ledger import Ledger
 
-NAME = "stay_in_touch"
-_SILENT = "orders_ever >= 2 and days_since_last_order > 1.5 * average_days_between_orders"
-_NOTE = Action(id="check_in", channel="email", cost=0.05, text="A short personal note: how are things, what is new")
-_TASK = Action(id="follow_up", channel="task", action_class="internal", cost=5.0, text="Take the next step")
+NAME = "win_back"
 
 
 def default_play(ledger: Ledger) -> Play:
-    """Give a note to customers silent for longer than is usual for them; without orders, a task for a person."""
-    kinds = analysis.kinds_present(ledger)
-    if "order" in kinds or "order_line" in kinds:
-        return Play(name=NAME, actions=(_NOTE, NONE), audience=_SILENT, caps=(Cap(count=1, days=30),))
-    return Play(name=NAME, actions=(_TASK, NONE), value="100", caps=(Cap(count=1, days=30),))
+    """Give the default play; it suits any shop, assumes modest effects, and holds one in ten out to measure them."""
+    return Play(
+        name=NAME,
+        audience="churn_probability > 0.5" if _is_shop(ledger) else "",
+        actions=(
+            Action(
+                id="reminder_email",
+                channel="email",
+                cost=0.01,
+                assumed_log_odds=0.1,
+                text="We have not seen you for a while. Here is what is new since your last order.",
+            ),
+            Action(
+                id="coupon_10_email",
+                channel="email",
+                action_class="money",
+                cost=2.0,
+                assumed_log_odds=0.3,
+                text="We miss you: 10% off your next order.",
+            ),
+            NONE,
+        ),
+        holdout=0.1,
+        caps=(Cap(count=1, days=7),),
+    )
+
+
+def _is_shop(ledger: Ledger) -> bool:
+    from nextbest.ledger import analysis
+
+    return bool(analysis.kinds_present(ledger).get("order"))

@@ -52,6 +52,7 @@ def close_gates(
     """Remove what the gates forbid, and give the consent version that they read."""
     ids = table["subject_id"]
     version = _version(connection)
+    asked: dict[str, list[str | None]] = {}
     for j, action in enumerate(moment.actions):
         if action.id == NO_ACTION:
             continue
@@ -60,7 +61,9 @@ def close_gates(
         if _stopped(connection, moment.play, action):
             removals.remove(j, where=True, rule=KILL_SWITCH)
         if action.action_class in NEEDS_CONSENT:
-            _consent(ledger, connection, moment, j, ids, removals)
+            if action.channel not in asked:
+                asked[action.channel] = _permitted(ledger, connection, moment, action.channel, ids)
+            removals.remove_named(j, asked[action.channel])
         where = f"Play '{moment.play.name}', eligibility of '{action.id}'"
         removals.remove(j, ~condition(action.eligibility, table, where), ELIGIBILITY)
     _caps(connection, moment, ids, removals)
@@ -86,23 +89,22 @@ def _stopped(connection: sqlite3.Connection, play: Play, action: Action) -> bool
         return True
 
 
-def _consent(
-    ledger: Ledger, connection: sqlite3.Connection, moment: Moment, j: int, ids: pa.ChunkedArray, removals: Removals
-) -> None:
+def _permitted(
+    ledger: Ledger, connection: sqlite3.Connection, moment: Moment, channel: str, ids: pa.ChunkedArray
+) -> list[str | None]:
+    """Give per subject the rule that forbids a contact on a channel; what cannot be read forbids it."""
     from nextbest.ledger import consent
 
-    action, purpose = moment.actions[j], moment.play.purpose
+    purpose = moment.play.purpose
     try:
         if len(ids) == 1:
-            alone = consent.removed(
-                connection, moment.config, ledger.secret, ids[0].as_py(), purpose=purpose, channel=action.channel
-            )
-            removals.remove_named(j, [alone])
-        else:
-            gate = consent.gate(connection, moment.config, purpose=purpose, channels=[action.channel])
-            removals.remove_named(j, gate.removed(ids.to_pylist(), action.channel))
+            subject = ids[0].as_py()
+            alone = consent.removed(connection, moment.config, ledger.secret, subject, purpose=purpose, channel=channel)
+            return [alone]
+        gate = consent.gate(connection, moment.config, purpose=purpose, channels=[channel])
+        return gate.removed(ids.to_pylist(), channel)
     except (sqlite3.Error, LedgerError):
-        removals.remove(j, where=True, rule=CONSENT_UNREADABLE)
+        return [CONSENT_UNREADABLE] * len(ids)
 
 
 def cap_rule(cap: Cap) -> str:

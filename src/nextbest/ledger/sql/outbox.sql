@@ -9,6 +9,7 @@ VALUES (:key, :decision_id, :play, :subject_id, :channel, :action_id, :purpose, 
 -- name: due
 SELECT key, decision_id, play, subject_id, channel, action_id, purpose, payload, due_ts, valid_until, attempts FROM outbox
 WHERE channel = :channel AND status IN ('pending', 'retry', 'sending') AND due_ts <= :now
+  AND (:only IS NULL OR key IN (SELECT value FROM json_each(:only)))
 ORDER BY due_ts, key LIMIT :limit;
 
 -- name: mark

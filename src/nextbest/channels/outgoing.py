@@ -1,0 +1,85 @@
+"""What a play has to say: its newest live decision per subject, as messages; addresses are looked up, never queued."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nextbest.channels import MESSAGE
+from nextbest.types import NO_ACTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextbest.ledger import Ledger
+    from nextbest.types import Action, Play
+
+_COLUMNS = ("decision_id", "subject_id", "action_id", "ts", "reason", "play", "mode", "candidates")
+PEOPLE = ("subject_id", "email", "phone", "timezone", "country")
+
+
+def outgoing(ledger: Ledger, play: Play) -> pa.Table:
+    """Give the messages of a play without addresses, with `decided_ts`; a subject's older decisions are overtaken."""
+    from nextbest.ledger import analysis
+
+    log = analysis.table(ledger, "decisions", columns=_COLUMNS)
+    log = log.filter(pc.and_(pc.equal(log["play"], play.name), pc.equal(log["mode"], "live")))
+    newest = _newest(log)
+    rows = newest.filter(pc.not_equal(newest["action_id"], NO_ACTION))
+    actions = {a.id: a for a in play.actions}
+    n = rows.num_rows
+    columns: dict[str, Any] = {
+        "decision_id": rows["decision_id"],
+        "play": pa.repeat(pa.scalar(play.name), n),
+        "subject_id": rows["subject_id"],
+        "action_id": rows["action_id"],
+        "channel": _of_action(rows["action_id"], actions, "channel"),
+        "text": _of_action(rows["action_id"], actions, "text"),
+        "email": pa.nulls(n, pa.string()),
+        "phone": pa.nulls(n, pa.string()),
+        "reason": rows["reason"],
+        "expected_value": _chosen_value(rows),
+        "valid_until": pa.nulls(n, MESSAGE.field("valid_until").type),
+    }
+    return pa.table(columns, schema=MESSAGE).append_column("decided_ts", rows["ts"])
+
+
+def _newest(log: pa.Table) -> pa.Table:
+    ordered = log.sort_by([("subject_id", "ascending"), ("ts", "ascending"), ("decision_id", "ascending")])
+    ids = ordered["subject_id"].combine_chunks()
+    if not len(ids):
+        return ordered
+    last = np.ones(len(ids), dtype=bool)
+    last[:-1] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    return ordered.filter(pa.array(last))
+
+
+def _of_action(ids: pa.ChunkedArray, actions: Mapping[str, Action], name: str) -> pa.Array:
+    coded = ids.combine_chunks().dictionary_encode()
+    words = [getattr(actions[i], name) if i in actions else "" for i in coded.dictionary.to_pylist()]
+    return pa.array(words, pa.string()).take(coded.indices)
+
+
+def _chosen_value(rows: pa.Table) -> pa.Array:
+    """Give the expected value of the chosen candidate of each decision."""
+    lists = rows["candidates"].combine_chunks()
+    if not len(lists):
+        return pa.array([], pa.float64())
+    parents, flat = pc.list_parent_indices(lists), pc.list_flatten(lists)
+    chosen = pc.equal(pc.struct_field(flat, "action_id"), rows["action_id"].combine_chunks().take(parents))
+    out = np.full(rows.num_rows, np.nan)
+    values = pc.struct_field(flat, "expected_value").filter(chosen).to_numpy(zero_copy_only=False)
+    out[parents.filter(chosen).to_numpy(zero_copy_only=False)] = values
+    return pa.array(out, from_pandas=True)
+
+
+def people(ledger: Ledger, subject_ids: pa.ChunkedArray) -> dict[str, dict[str, str | None]]:
+    """Give e-mail, phone, time zone and country of the subjects, as they are known now."""
+    from nextbest.ledger import analysis
+
+    known = analysis.table(ledger, "subjects", columns=PEOPLE)
+    wanted = known.filter(pc.is_in(known["subject_id"], value_set=subject_ids.combine_chunks()))
+    return {row["subject_id"]: row for row in wanted.to_pylist()}
