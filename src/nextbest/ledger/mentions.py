@@ -1,10 +1,14 @@
-"""Rejected lines hold what people sent, as it came: the ones that mention a person go."""
+"""Rejected lines hold what people sent, as it came: the ones that mention a person go.
+
+A record whose `subject` nobody knows may be about anybody: it keeps line, column and reason, and loses its value.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
 
 _CELLS = re.compile(r"[,;\t|\"'{}\[\]:\r\n]")
 _NOT_DIGIT = re.compile(r"\D")
+SUBJECT, VALUE = "subject", "value"  # columns of a file of rejected lines
 _PHONE_DIGITS = 7
 _LONGEST = 64 * 1024 * 1024
 
@@ -50,21 +55,37 @@ def mentions(ids: Iterable[str], identities: Iterable[str], names: Iterable[str]
 
 
 def count(file: Path, who: Mentions) -> int:
-    """Give the number of records of a CSV file that mention the person."""
-    return sum(who.within("\n".join(record)) for record in _records(file))
+    """Give the number of records of a file of rejected lines that go or lose their value."""
+    return sum(kept != record for record, kept in _kept(file, who))
 
 
-def drop(file: Path, who: Mentions, target: Path) -> int:
-    """Write the CSV file without the records that mention the person to *target*; gives how many went."""
-    dropped = 0
+def drop(file: Path, who: Mentions, target: Path) -> None:
+    """Write the file of rejected lines to *target* without what is, or may be, about the person."""
     with target.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
         writer = csv.writer(out)
-        for record in _records(file):
-            if who.within("\n".join(record)):
-                dropped += 1
-            else:
-                writer.writerow(record)
-    return dropped
+        writer.writerows(kept for _, kept in _kept(file, who) if kept is not None)
+
+
+def _kept(file: Path, who: Mentions) -> Iterator[tuple[list[str], list[str] | None]]:
+    """Give every record and what stays of it: all, nothing, or all but the value when nobody knows whose it is."""
+    header: list[str] = []
+    for record in _records(file):
+        if who.within("\n".join(record)):
+            yield record, None
+        elif not header:
+            header = record
+            yield record, record
+        else:
+            yield record, record if _owned(header, record) else _without_value(header, record)
+
+
+def _owned(header: list[str], record: list[str]) -> bool:
+    """Tell whether the record says whose it is; a value of an unknown person may be this person's."""
+    return SUBJECT in header and len(record) > header.index(SUBJECT) and bool(record[header.index(SUBJECT)])
+
+
+def _without_value(header: list[str], record: list[str]) -> list[str]:
+    return ["" if name == VALUE else cell for name, cell in zip_longest(header, record, fillvalue="")][: len(record)]
 
 
 def _records(file: Path) -> Iterator[list[str]]:
