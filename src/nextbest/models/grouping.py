@@ -48,7 +48,8 @@ class Histories:
 def group(frequency: Floats, recency: Floats, age: Floats) -> Histories:
     """Give the distinct rows of three columns of one length; raise `DataError` when a row is impossible."""
     columns = [np.ascontiguousarray(c, dtype=np.float64) for c in (frequency, recency, age)]
-    _refuse_impossible(*columns)
+    if not _possible(*columns):
+        _refuse_impossible(*columns)
     codes, keys = zip(*(_codes(c) for c in columns), strict=True)
     packed = (codes[0] * len(keys[1]) + codes[1]) * len(keys[2]) + codes[2]
     cells = len(keys[0]) * len(keys[1]) * len(keys[2])
@@ -80,6 +81,16 @@ def newcomers(count: int) -> Histories:
     return Histories(frequency=none, recency=none, age=none, counts=np.ones(count), inverse=every)
 
 
+def _possible(frequency: Floats, recency: Floats, age: Floats) -> bool:
+    """Say whether every row can be, by a few reductions; a NaN fails every comparison."""
+    if not len(frequency):
+        return True
+    ordered = frequency.min() >= 0 and recency.min() >= 0 and 0 < age.min() and age.max() < np.inf
+    if not ordered or not np.isfinite(frequency.max()) or not (age - recency).min() >= 0:
+        return False
+    return bool(np.array_equal(frequency, np.rint(frequency)) and not recency[frequency == 0].any())
+
+
 def _refuse_impossible(frequency: Floats, recency: Floats, age: Floats) -> None:
     checks = (
         (~(np.isfinite(frequency) & np.isfinite(recency) & np.isfinite(age)), "a missing or infinite number"),
@@ -101,7 +112,7 @@ def _refuse_impossible(frequency: Floats, recency: Floats, age: Floats) -> None:
 def _codes(column: Floats) -> tuple[Ints, Floats]:
     """Give every value's place in a sorted list of values; whole numbers are their own place, without sorting."""
     for grid in GRIDS:
-        scaled = column * grid
+        scaled = column if grid == 1 else column * grid
         whole = np.rint(scaled)
         top = whole.max(initial=0.0)
         if top <= 1e6 and np.all(np.abs(scaled - whole) < 1e-9 * max(top, 1.0)):
