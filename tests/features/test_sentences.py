@@ -73,9 +73,11 @@ def test_sentences_join_into_one() -> None:
 def test_the_promised_names_are_there() -> None:
     """The names that the reference page promises are among the default features of a full workspace."""
     promised = {
-        "orders_30d", "orders_90d", "orders_365d", "revenue_30d", "revenue_90d", "revenue_365d", "days_since_last_order",
+        "orders_30d", "orders_90d", "orders_365d", "revenue_30d", "revenue_90d", "revenue_365d",
+        "days_since_last_order",
         "days_since_first_order", "average_order_value", "average_days_between_orders", "order_gap_deviation_days",
-        "orders_trend", "items_per_order_365d", "distinct_products_365d", "discount_share_365d", "coupons_redeemed_365d",
+        "orders_trend", "items_per_order_365d", "distinct_products_365d", "discount_share_365d",
+        "coupons_redeemed_365d",
         "page_views_30d", "cart_adds_30d", "days_since_last_visit", "messages_30d", "message_open_rate_365d",
         "message_click_rate_365d", "tickets_90d", "open_tickets",
     }  # fmt: skip
