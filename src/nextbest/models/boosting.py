@@ -81,6 +81,10 @@ class Boosting:
         document, _, linear = fitted_state(self)
         threads = self.num_threads if len(matrix) > 1000 else 1
         straight, grown = logistic.scores(linear, matrix), trees.scores(self.files[TREES], matrix, num_threads=threads)
+        if (
+            document["task"] == "tweedie"
+        ):  # on the scale of logarithms a line that goes on and on ends in absurd amounts
+            straight = np.clip(straight, *document["reach"])
         blended: Vector = document["weight"] * grown + (1 - document["weight"]) * straight
         return blended
 
@@ -93,6 +97,11 @@ class Boosting:
     def columns(self) -> tuple[str, ...]:
         """The columns that a fitted model reads."""
         return tuple(c.name for c in fitted_state(self)[1].columns)
+
+    def example(self) -> pa.Table:
+        """Give a few made-up rows that a fitted model can read: for canaries, never anybody's values."""
+        encoder = fitted_state(self)[1]
+        return encode.made_up(encoder, seed=self.seed)
 
     def _halves(
         self, encoder: encode.Encoder, matrix: Matrix, actual: Vector, size: Preset, threads: int
@@ -146,6 +155,7 @@ def _learn_blend(held_out: tuple[Vector, Vector, Vector], task: str, level: floa
         document["calibration"] = calibrate.fit(blended, actual)
     elif task == "tweedie":
         total = float(np.exp(blended).sum())
+        document["reach"] = [float(straight.min()), float(straight.max())]
         document["factor"] = float(actual.sum()) / total if total > 0 else 1.0
     predicted = _response(document, blended)
     document["interval"] = intervals.fit(predicted, actual, task=task, level=level)

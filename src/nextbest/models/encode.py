@@ -20,7 +20,7 @@ from nextbest.models import encode_identity, encode_values
 from nextbest.models.encode_alike import alike
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,7 @@ Form = Literal["number", "date", "category"]
 _DATE_PARTS = ("days", "month", "weekday")
 _MOST_LEVELS = 200
 _RARE = 10  # a level seen less often shares the code of all rare and unseen ones
+_MADE_UP_GAPS = 0.2
 _DAY_OF_EPOCH = 3  # 1970-01-01 was a Thursday, day 3 of a week that starts on Monday
 
 
@@ -117,6 +118,22 @@ def matrix(encoder: Encoder, table: pa.Table) -> Matrix:
         full[:, place : place + column.width] = _read(column, array, encoder.salt)
         place += column.width
     return full
+
+
+def made_up(encoder: Encoder, *, rows: int = 8, seed: int = 0) -> pa.Table:
+    """Give drawn rows with the columns of the encoder, missing values among them; categories get unseen levels."""
+    chance = np.random.default_rng(seed)
+    columns: dict[str, pa.Array] = {}
+    for column in encoder.columns:
+        gaps = chance.random(rows) < _MADE_UP_GAPS
+        if column.form == "number":
+            columns[column.name] = pa.array(np.round(chance.lognormal(2.0, 2.0, rows), 3), mask=gaps)
+        elif column.form == "date":
+            days = chance.integers(0, 20_000, rows).astype("datetime64[D]").astype(str)
+            columns[column.name] = pa.array(days, pa.string(), mask=gaps)
+        else:
+            columns[column.name] = pa.array([f"made up {i}" for i in range(rows)], pa.string(), mask=gaps)
+    return pa.table(columns)
 
 
 # --- learning one column --------------------------------------------------------------------------------------------
@@ -214,8 +231,3 @@ def _salt(table: pa.Table, seed: int) -> str:
     """Give the model's own key for category hashes: from seed and table shape, so that the same fit gives it again."""
     text = "\n".join([str(seed), str(table.num_rows), *table.column_names])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def used_columns(encoder: Encoder) -> Sequence[str]:
-    """Give the names of the columns that a table must have."""
-    return [c.name for c in encoder.columns]
