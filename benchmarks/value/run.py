@@ -33,6 +33,12 @@ PUBLISHED = {
     "pareto_nbd": {"r": 0.553, "alpha": 10.58, "s": 0.606, "beta": 11.67, "log_likelihood": -9595.0},
     "gamma_gamma": {"p": 6.25, "q": 3.74, "gamma": 15.44},
 }
+SIDES = (
+    "Ours: grouping, fit with standard errors, orders and chance of being alive for every customer. Bare: grouping by "
+    "one sort, scipy's L-BFGS with its default tolerances on the textbook likelihood, and the textbook expectation; "
+    "BG/NBD with an analytic gradient, Pareto/NBD, which has none in closed form, without. Best of five on both sides, "
+    "each side in a process of its own; the peak includes the simulated table."
+)
 
 
 def main() -> None:
@@ -161,14 +167,7 @@ def markdown(figures: dict[str, object]) -> str:
             f"| {s['model']} | {s['grid']} | {ours['rows']:,} | {ours['seconds']:.2f} | {bare['seconds']:.2f} | "
             f"{s['ratio']:.2f} | {ours['peak_mb']:.0f} |"
         )
-    lines += [
-        "",
-        "Ours: grouping, fit with standard errors, orders and chance of being alive for every customer. Bare: grouping by "
-        "one sort, scipy's L-BFGS with its default tolerances on the textbook likelihood, and the textbook expectation; "
-        "BG/NBD with an analytic gradient, Pareto/NBD, which has none in closed form, without. Best of five on both "
-        "sides, each side in a process of its own; the peak includes the simulated table.",
-        "",
-    ]
+    lines += ["", SIDES, ""]
     return "\n".join(lines)
 
 

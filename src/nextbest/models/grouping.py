@@ -85,7 +85,7 @@ def _possible(frequency: Floats, recency: Floats, age: Floats) -> bool:
     """Say whether every row can be, by a few reductions; a NaN fails every comparison."""
     if not len(frequency):
         return True
-    ordered = frequency.min() >= 0 and recency.min() >= 0 and 0 < age.min() and age.max() < np.inf
+    ordered = frequency.min() >= 0 and recency.min() >= 0 and age.min() > 0 and age.max() < np.inf
     if not ordered or not np.isfinite(frequency.max()) or not (age - recency).min() >= 0:
         return False
     return bool(np.array_equal(frequency, np.rint(frequency)) and not recency[frequency == 0].any())
