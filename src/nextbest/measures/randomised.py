@@ -86,16 +86,16 @@ def degrees(parts: tuple[float, float], counts: tuple[int, int]) -> float:
 
 def quantile(level: float, freedom: float) -> float:
     """Give how many standard errors an interval reaches to either side (Student's t)."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf((1 + level) / 2, freedom))
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def p_value(statistic: float, freedom: float) -> float:
     """Give the two-sided chance of a statistic at least so large when there is no effect (Student's t)."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
-    return float(2 * t.sf(abs(statistic), freedom))
+    return float(2 * stdtr(freedom, -abs(statistic)))
 
 
 def _arm(arm: Statistics) -> dict[str, float]:
