@@ -33,7 +33,7 @@ _RUN = timedelta(hours=24)  # decisions this close to a play's newest one belong
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One line of the list. `expected_gain` is money over doing nothing; `removed` names rules and what they removed."""
+    """One line of the list. `expected_gain`: money over doing nothing. `removed`: rules and what they removed."""
 
     decision_id: str
     play: str
