@@ -238,3 +238,12 @@ def test_a_rule_of_three_terms_takes_under_five_microseconds() -> None:
     row = {"churn_probability": 0.7, "orders_365d": 3.0, "country": "AT"}
     assert run(row) is True
     assert min(timeit.repeat(lambda: run(row), number=1000, repeat=20)) / 1000 < 5e-6
+
+
+def test_a_column_of_which_nothing_is_known_goes_with_everything() -> None:
+    """A column of nulls without a type is null as a number, as a text and as a yes or no."""
+    table = pa.table({"x": pa.nulls(2), "n": [1.0, 2.0]})
+    for text in ("x > 1", "x = 'a'", "x and n > 0", "x in ['a']", "x > n", "x + n > 0", "min(x, n) > 0"):
+        assert evaluate(parse(text), table).to_pylist() == [False, False], text
+    assert evaluate(parse("coalesce(x, n)"), table).to_pylist() == [1.0, 2.0]
+    assert evaluate(parse("x is null"), table).to_pylist() == [True, True]
