@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import random
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -36,6 +37,7 @@ from nextbest.ledger.workspace import new_id
 from nextbest.types import Outcome
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
@@ -312,3 +314,27 @@ def test_live_rows_alone_are_erased_too(ledger: Ledger) -> None:
     assert erasure.erase(ledger, "cnrzalone").removed == {"event": 1}
     assert residue(ledger.path, ["cnrzalone"]) == []
     assert "stays" in analysis.table(ledger, "order")["subject_id"].to_pylist()
+
+
+def test_rows_deleted_long_ago_leave_no_copies(ledger: Ledger) -> None:
+    """Copies of deleted rows, which SQLite leaves behind when it rebalances pages, are gone after any erasure."""
+    rng, there, gone = random.Random(2), set[str](), set[str]()
+
+    def churn(connection: sqlite3.Connection) -> None:
+        for i in range(12000):
+            who = f"churned{rng.randrange(400):06d}x"
+            if rng.random() < 0.8:
+                row = (who, f"{who}{rng.random()}" * rng.randrange(1, 5), str(i))
+                connection.execute("INSERT OR IGNORE INTO identity VALUES (?, 'email', ?, ?, 0, '')", row)
+                there.add(who)
+                gone.discard(who)
+            else:
+                connection.execute("DELETE FROM identity WHERE subject_id = ?", [who])
+                there.discard(who)
+                gone.add(who)
+
+    ledger.journal.write(churn)
+    ledger.journal.checkpoint()
+    assert residue(ledger.path, gone) != []  # else this test shows nothing
+    erasure.erase(ledger, min(there))
+    assert residue(ledger.path, gone | {min(there)}) == []

@@ -57,7 +57,7 @@ FILES: tuple[Place, ...] = (
     Place(name=".secret", how="nothing_personal", why="random bytes"),
     Place(name="stop", how="nothing_personal", why="the kill switch"),
     Place(name="restoring", how="nothing_personal", why="the mark of a restore that is not done"),
-    Place(name="ledger.sqlite", how="delete_rows", why="deleted bytes are overwritten"),
+    Place(name="ledger.sqlite", how="delete_rows", why="and written anew"),
     Place(name="ledger.sqlite-wal", how="sweep", why="emptied after the deletion"),
     Place(name="ledger.sqlite-shm", how="nothing_personal", why="page numbers"),
     Place(name="archive/.pending/*", how="sweep"),

@@ -66,3 +66,12 @@ INSERT INTO erased (receipt_id, subject_digest, ts, receipt) VALUES (?, ?, ?, ?)
 
 -- name: tables
 SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name;
+
+-- name: temporary_in_memory
+PRAGMA temp_store = MEMORY;
+
+-- name: secure_delete
+PRAGMA secure_delete = ON;
+
+-- name: vacuum
+VACUUM;
