@@ -111,7 +111,7 @@ def test_a_publication_replaces_the_one_before(ledger: Ledger) -> None:
             {
                 "churn_probability": None,
                 "churn_probability_low": None,
-                "expected_next_order_date": "2026-03-01T12:00:00Z",
+                "next_order": "2026-03-01T12:00:00Z",
             },
             {"churn": "m2", "value": "v1"},
         )
