@@ -10,6 +10,7 @@ learnt from predictions of rows that neither half had seen.
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -34,6 +35,7 @@ TREES, DOCUMENT = "trees.txt", "model.json"
 _FORMAT = 1
 _LEAST_ROWS = 20
 _ROWS_PER_LEVEL = 1_000
+_ROWS_FOR_THREADS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Boosting:
         rarer = int(min(actual.sum(), (1 - actual).sum())) if self.task == "classification" else None
         size = preset(len(actual), rarer)
         held_out = self._held_out(encoder, matrix, actual, groups, size)
-        linear, grown = self._halves(encoder, matrix, actual, size, self.num_threads)
+        linear, grown = self._halves(encoder, matrix, actual, size)
         document = {
             "format": _FORMAT, "task": self.task, "preset": size.name, "rows": len(actual),
             "encoder": encoder.document(), "linear": linear.document(), **_learn_blend(held_out, self.task, self.level),
@@ -79,7 +81,7 @@ class Boosting:
     def scores(self, matrix: Matrix) -> Vector:
         """Give the blended score per row of an encoded matrix: log-odds, amount or log amount, not yet calibrated."""
         document, _, linear = fitted_state(self)
-        threads = self.num_threads if len(matrix) > 1000 else 1
+        threads = self._threads(len(matrix))
         straight, grown = logistic.scores(linear, matrix), trees.scores(self.files[TREES], matrix, num_threads=threads)
         if (
             document["task"] == "tweedie"
@@ -103,13 +105,17 @@ class Boosting:
         encoder = fitted_state(self)[1]
         return encode.made_up(encoder, seed=self.seed)
 
+    def _threads(self, rows: int) -> int:
+        """Give the threads worth using: for few rows a team of threads waits longer for itself than it works."""
+        return self.num_threads if rows >= _ROWS_FOR_THREADS else 1
+
     def _halves(
-        self, encoder: encode.Encoder, matrix: Matrix, actual: Vector, size: Preset, threads: int
+        self, encoder: encode.Encoder, matrix: Matrix, actual: Vector, size: Preset
     ) -> tuple[logistic.Linear, bytes]:
         linear = logistic.fit(matrix, actual, task=self.task, levels=encoder.categories, seed=self.seed)
         grown = trees.grow(
             matrix, actual, task=self.task, parameters=size.parameters, rounds=size.rounds,
-            categories=_as_sets(encoder, len(actual)), seed=self.seed, num_threads=threads,
+            categories=_as_sets(encoder, len(actual)), seed=self.seed, num_threads=self._threads(len(actual)),
         )  # fmt: skip
         return linear, grown
 
@@ -119,13 +125,16 @@ class Boosting:
         """Give (linear score, tree score, actual) of rows scored by halves that had not seen them."""
         fold = folds.assign(actual, size.folds, seed=self.seed, groups=groups)
         found = np.full((len(actual), 2), np.nan)
-        for number in range(size.folds):
+
+        def one(number: int) -> None:
             out = fold == number
-            linear, grown = self._halves(encoder, matrix[~out], actual[~out], size, self.num_threads)
-            found[out] = np.column_stack([
-                logistic.scores(linear, matrix[out]),
-                trees.scores(grown, matrix[out], num_threads=self.num_threads),
-            ])  # fmt: skip
+            linear, grown = self._halves(encoder, matrix[~out], actual[~out], size)
+            found[out, 0] = logistic.scores(linear, matrix[out])
+            found[out, 1] = trees.scores(grown, matrix[out])
+
+        # Small trees grow side by side; large ones share the threads, each tree using all of them.
+        with ThreadPoolExecutor(max_workers=1 if self._threads(len(actual)) > 1 else self.num_threads) as pool:
+            list(pool.map(one, range(size.folds)))
         return found[:, 0], found[:, 1], actual
 
 

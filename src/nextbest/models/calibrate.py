@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nextbest.models.sums import gram, product
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,9 +55,9 @@ def _platt(scores: Vector, actual: Vector) -> dict[str, Any]:
     # Start from the base rate: from there Newton's steps on this convex loss do not overshoot.
     found = np.array([0.0, np.log(rate / (1 - rate))])
     for _ in range(_ROUNDS):
-        mean = 1 / (1 + np.exp(-np.clip(design @ found, -35, 35)))
-        curve = (design * (mean * (1 - mean))[:, None]).T @ design + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curve, design.T @ (target - mean))
+        mean = 1 / (1 + np.exp(-np.clip(product(design, found), -35, 35)))
+        curve = gram(design * (mean * (1 - mean))[:, None], design) + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curve, product(design.T, target - mean))
         found += np.clip(step, -5, 5)
         if np.abs(step).max() < 1e-9:
             break

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextbest.models.sums import gram
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 _SAME = 0.99995
-_LOOK_AT = 20_000
+_LOOK_AT = 5_000
 _LEAST_ROWS = 20
 
 
@@ -29,7 +31,7 @@ def alike(names: Sequence[str], parts: Sequence[Matrix]) -> dict[int, str]:
         return {}
     step = max(1, rows // _LOOK_AT)
     shapes = np.column_stack([_standard(p[::step, 0]) for p in parts])
-    close = np.abs(shapes.T @ shapes) / len(shapes)
+    close = np.abs(gram(shapes, shapes)) / len(shapes)
     found: dict[int, str] = {}
     for place in range(1, len(names)):
         for earlier in np.flatnonzero(close[place, :place] > _SAME).tolist():

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nextbest.models.sums import gram, product
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -171,9 +173,9 @@ def _solve(design: Matrix, actual: Vector, task: str) -> Vector:
     coefficients[0] = _start(actual, task)
     loss = _objective(full, actual, coefficients, penalty, task)
     for _ in range(_ROUNDS):
-        mean, weight = _mean_and_weight(full @ coefficients, task)
-        slope = full.T @ (_residual(actual, mean, task)) - penalty * coefficients
-        curve = (full * weight[:, None]).T @ full + np.diag(penalty)
+        mean, weight = _mean_and_weight(product(full, coefficients), task)
+        slope = product(full.T, _residual(actual, mean, task)) - penalty * coefficients
+        curve = gram(full * weight[:, None], full) + np.diag(penalty)
         step = np.linalg.solve(curve, slope)
         coefficients, better = _line_search(full, actual, coefficients, step, (penalty, task, loss))
         if loss - better <= 1e-9 * (abs(better) + 1e-9):
@@ -219,7 +221,7 @@ def _residual(actual: Vector, mean: Vector, task: str) -> Vector:
 
 
 def _objective(full: Matrix, actual: Vector, coefficients: Vector, penalty: Vector, task: str) -> float:
-    linear = full @ coefficients
+    linear = product(full, coefficients)
     shrunk = float((penalty * coefficients**2).sum()) / 2
     if task == "classification":
         return float((np.logaddexp(0, linear) - actual * linear).sum()) + shrunk
