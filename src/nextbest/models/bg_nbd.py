@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 NAMES = ("r", "alpha", "a", "b")
+_LARGE_A, _LARGE_B = 100.0, 1e4
 STARTS = np.log(np.array([[0.5, 0.5, 0.7, 2.0], [1.0, 0.1, 0.2, 1.0], [3.0, 1.0, 1.0, 10.0]]))
 
 
@@ -90,20 +91,45 @@ def probability_alive(parameters: Mapping[str, float], rows: Histories) -> Float
 def expected_purchases(parameters: Mapping[str, float], rows: Histories, horizon: float | Floats) -> Floats:
     """Give E[purchases in (T, T + horizon] | history] per row (eq. 10).
 
-    The hypergeometric function is taken after Euler's transformation, which removes the factor
-    (1 - z)^(a - 1 - r - x) that overflows for frequent buyers.
+    A customer of rate lambda who leaves with p after a purchase is expected to buy (1 - e^(-lambda p t)) / p times, so
+    the expectation is a mean over p ~ beta(a, b + x): in closed form by a hypergeometric function, or by nodes where a
+    or b is so large that p is all but one number and the function cannot be computed.
     """
-    a = parameters["a"]
+    a, b = parameters["a"], parameters["b"]
     if abs(a - 1) < 1e-5:  # a removable singularity: the mean of both sides is exact to the square of the distance
         sides = [expected_purchases({**parameters, "a": 1 + d}, rows, horizon) for d in (-2e-5, 2e-5)]
         return np.asarray((sides[0] + sides[1]) / 2)
+    stays = _by_nodes if a > _LARGE_A or b > _LARGE_B else _by_series
+    return np.asarray(probability_alive(parameters, rows) * stays(parameters, rows, horizon))
+
+
+def _by_series(parameters: Mapping[str, float], rows: Histories, horizon: float | Floats) -> Floats:
+    """Give the expectation of one who is alive (eq. 10's numerator).
+
+    The hypergeometric function is taken after Euler's transformation, which removes the factor
+    (1 - z)^(a - 1 - r - x) that overflows for frequent buyers.
+    """
     from scipy.special import hyp2f1
 
-    r, alpha, b = parameters["r"], parameters["alpha"], parameters["b"]
+    r, alpha, a, b = (parameters[name] for name in NAMES)
     x = rows.frequency
     z = horizon / (alpha + rows.age + horizon)
     series = (1 - z) ** (a - 1) * hyp2f1(a + b - 1 - r, a - 1, a + b + x - 1, z)
-    return np.asarray(probability_alive(parameters, rows) * (a + b + x - 1) / (a - 1) * (1 - series))
+    return np.asarray((a + b + x - 1) / (a - 1) * (1 - series))
+
+
+def _by_nodes(parameters: Mapping[str, float], rows: Histories, horizon: float | Floats) -> Floats:
+    """Give the same over 32 quantiles of p (Gauss-Legendre in its chance)."""
+    from scipy.special import betaincinv
+
+    r, alpha, a, b = (parameters[name] for name in NAMES)
+    nodes, weights = np.polynomial.legendre.leggauss(32)
+    total = np.zeros(len(rows.frequency))
+    for chance, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        leave = by_frequency(rows.frequency, lambda k, u=chance: np.maximum(betaincinv(a, b + k, u), 1e-12))
+        bought = -np.expm1(-(r + rows.frequency) * np.log1p(leave * horizon / (alpha + rows.age)))
+        total += weight * bought / leave
+    return total
 
 
 def expected_for_new(parameters: Mapping[str, float], age: Floats) -> Floats:

@@ -80,6 +80,12 @@ class SpendTrees:
         scores = trees.scores(self.files[TREES], _matrix(features, names), num_threads=self.num_threads)
         return pa.table({"prediction": factor * np.exp(scores)})
 
+    def example(self) -> pa.Table:
+        """Give a few made-up rows that a fitted model can read: for canaries, never anybody's values."""
+        names, _ = _document(self.files)
+        drawn = np.random.default_rng(self.seed).gamma(1.0, 30.0, (20, len(names)))
+        return pa.table({name: drawn[:, place] for place, name in enumerate(names)})
+
 
 def _document(files: Mapping[str, bytes]) -> tuple[list[str], float]:
     if TREES not in files or DOCUMENT not in files:

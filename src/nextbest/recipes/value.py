@@ -9,9 +9,8 @@ that are taken from a window (total, weight, spread) come from a window before t
 
 from __future__ import annotations
 
-import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import pyarrow as pa
 from nextbest.models import clv
 from nextbest.models.evaluate import amount_metrics, bootstrap_interval, normalised_gini, total_error
 from nextbest.models.order_history import day_of, purchases, summary
+from nextbest.recipes.fitting import model_id, not_enough
 from nextbest.recipes.value_baselines import baselines
 from nextbest.types import Fitted, Report
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nextbest.models.order_history import Purchases
-    from nextbest.types import Model
 
     Floats = NDArray[np.float64]
 
@@ -76,12 +75,12 @@ class Value:
         report = self._judged(bought, cut, horizon, as_of)
         learnt = clv.learn(bought, cut, horizon_days=horizon, level=self.level, seed=self.seed)
         return Fitted(
-            model_id=_model_id(learnt.parts),
+            model_id=model_id(self.name, learnt.parts, as_of.isoformat()),
             recipe=self.name,
             settings={"horizon_days": self.horizon_days, "level": self.level, "seed": self.seed},
             as_of=as_of.isoformat(),
             parts=learnt.parts,
-            report=_with_seconds(report, time.perf_counter() - began),
+            report=replace(report, seconds=time.perf_counter() - began),
             extra={**learnt.facts, "horizon_days": horizon},
         )
 
@@ -148,11 +147,9 @@ class Value:
         )
 
     def _unfitted(self, as_of: datetime, why: str) -> Fitted:
-        report = Report(recipe=self.name, status="not_enough_data", why=why, as_of=as_of.isoformat())
         settings = {"horizon_days": self.horizon_days, "level": self.level, "seed": self.seed}
-        return Fitted(
-            model_id="", recipe=self.name, settings=settings, as_of=as_of.isoformat(), parts={}, report=report
-        )
+        report = Report(recipe=self.name, status="not_enough_data", why=why, as_of=as_of.isoformat())
+        return not_enough(self.name, settings, report)
 
 
 # --- what is known --------------------------------------------------------------------------------------------------
@@ -218,19 +215,3 @@ def _next_dates(seen: Mapping[str, Any], cut: int, level: float) -> dict[str, pa
 
 def _date(day: int) -> date:
     return datetime.fromtimestamp(0, tz=UTC).date() + timedelta(days=day)
-
-
-def _model_id(parts: Mapping[str, Model]) -> str:
-    """Give an id that follows from what was learnt: the same data and seed give the same model."""
-    digest = hashlib.sha256()
-    for name in sorted(parts):
-        for file in sorted(parts[name].files):
-            digest.update(f"{name}/{file}".encode())
-            digest.update(parts[name].files[file])
-    return f"value-{digest.hexdigest()[:16]}"
-
-
-def _with_seconds(report: Report, seconds: float) -> Report:
-    from dataclasses import replace
-
-    return replace(report, seconds=seconds)
