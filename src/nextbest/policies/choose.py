@@ -69,8 +69,10 @@ def choose(
     eligible = removals.eligible
     wanted, degraded = _policy(play, table, actions, ranking, eligible)
     arms = arms_of.assign(play, subjects, salt)
-    mixed = arms_of.overall(arms_of.shares(play), wanted, eligible, none)
-    own = arms_of.within(arms, wanted, eligible, none)
+    # Where predictions are missing nothing is explored: the random arm gets the default too.
+    explored = np.where(degraded[:, None], wanted > 0, eligible)
+    mixed = arms_of.overall(arms_of.shares(play), wanted, explored, none)
+    own = arms_of.within(arms, wanted, explored, none)
     seed = seed_of("action", play.name, version, when, salt)
     action = _draw(own, uniforms(seed, subjects))
     return Choice(arms=arms, action=action, probability=mixed, seed=seed, degraded=degraded)

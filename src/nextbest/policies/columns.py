@@ -46,12 +46,24 @@ def amount(text: str, table: pa.Table, where: str) -> Numbers:
     return np.where(np.isfinite(value), value, np.nan)
 
 
+def expressions(play: Play) -> list[str]:
+    """Give every expression of a play: audience, response, value, eligibility, the conditions of its rules."""
+    rules = [rule[0] for rule in play.policy.get("when", ())]
+    return [play.audience, play.response, play.value, *(a.eligibility for a in play.actions), *rules]
+
+
+def asked_for(play: Play) -> set[str]:
+    """Give the columns that the expressions of a play read."""
+    from nextbest.features import expression
+
+    return {name for text in expressions(play) for name in expression.parse(text).columns}
+
+
 def with_missing_columns(table: pa.Table, play: Play) -> pa.Table:
     """Give the table with a column of nulls for everything the play asks for that is not there: unknown, not an error."""
     from nextbest.features import checking, expression
 
-    rules = [rule[0] for rule in play.policy.get("when", ())]
-    for text in [play.audience, play.response, play.value, *(a.eligibility for a in play.actions), *rules]:
+    for text in expressions(play):
         parsed = expression.parse(text)
         types, _ = checking.resolve(parsed.text, parsed.root, {}, None)
         for name in sorted(parsed.columns - set(table.column_names)):

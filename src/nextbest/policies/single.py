@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from nextbest.errors import LedgerError, UnknownNameError, UsageError, unknown
 from nextbest.policies import rows
-from nextbest.policies.columns import condition, with_missing_columns
+from nextbest.policies.columns import PREDICTIONS, asked_for, condition, with_missing_columns
 from nextbest.policies.run import Ranked, Run, Settled, actions_of, prepare, ranked, settle
 from nextbest.types import NO_ACTION, Candidate, Decision
 
@@ -106,10 +106,28 @@ def _known(
 
     with ledger.journal.read() as connection:
         features, versions = published.published(connection, subject)
+    missing = asked_for(play) - PREDICTIONS - set(features) - set(context)
+    if missing:
+        features = {**_computed(ledger, subject, missing), **features}
     row = {"subject_id": subject, **{k: v for k, v in context.items() if _scalar(v)}, **features}
     row["subject_id"] = subject
     table = pa.table({name: _column(value) for name, value in row.items()})
     return with_missing_columns(table, play), dict(features), dict(versions)
+
+
+def _computed(ledger: Ledger, subject: str, missing: set[str]) -> dict[str, float | None]:
+    """Give the subject's features as of now; nothing when they cannot be computed (missing, not an error)."""
+    from nextbest.features.build import vector
+    from nextbest.features.sets import feature_set
+
+    try:
+        features = feature_set(ledger)
+        if missing.isdisjoint(f.name for f in features):
+            return {}
+        return vector(ledger, features, subject, as_of=ledger.clock())
+    except LedgerError as error:
+        _log.error("decide: features are missing: %s", type(error).__name__)
+        return {}
 
 
 def _scalar(value: object) -> bool:
