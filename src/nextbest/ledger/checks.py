@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nextbest.errors import DataError, nearest
+from nextbest.ledger.kinds import kind as find_kind
 from nextbest.ledger.times import read_moment, to_micros
 
 if TYPE_CHECKING:
@@ -81,12 +83,17 @@ def integer(name: str, value: object) -> int:
 
 def body(kind: Kind, given: Mapping[str, Any], *, common: frozenset[str]) -> dict[str, Any]:
     """Give the kind's own columns of an event, checked; times become microseconds. Raises `DataError`."""
-    known = {column.name: column for column in kind.columns if column.name not in common}
+    known = _own(kind.name, common)
     for name in given:
         if name not in known and name not in common:
             listed = ", ".join(known)
             raise DataError(f"Kind '{kind.name}' has no column '{name}'.{nearest(name, known)} Known: {listed}.")
     return {name: _value(known[name], value) for name, value in given.items() if name in known and value is not None}
+
+
+@cache
+def _own(kind: str, common: frozenset[str]) -> dict[str, Column]:
+    return {column.name: column for column in find_kind(kind).columns if column.name not in common}
 
 
 def _value(column: Column, value: object) -> Any:  # noqa: ANN401 (what the column's type says)

@@ -24,6 +24,7 @@ _FILE = "events.sql"
 _PER_COMMIT = 10_000
 _COMMON = frozenset({"kind", "message_id", "subject_id", "subject_type", "ts", "ts_offset_min"})
 _GIVEN_BY_US = frozenset({"event_id", "received_ts", "source"})
+_NOT_OWN = _COMMON | _GIVEN_BY_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ def _checked(ledger: Ledger, event: Mapping[str, Any], source: str, now: int) ->
     ts, offset = checks.moment("ts", event.get("ts"), latest=latest)
     if event.get("ts_offset_min") is not None:
         offset = checks.integer("ts_offset_min", event["ts_offset_min"])
-    body = checks.body(kind, event, common=_COMMON | _GIVEN_BY_US)
+    body = checks.body(kind, event, common=_NOT_OWN)
     content = msgspec.json.encode((kind.name, subject_id, subject_type, ts, body), order="sorted")
     opt_out = None
     if kind.name == "unsubscribe":

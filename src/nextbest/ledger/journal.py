@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nextbest.errors import LedgerError
 from nextbest.ledger.migrations import migrate
+from nextbest.ledger.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,19 +158,23 @@ class Journal:
     def _run(self) -> None:
         """Serve the queue until told to stop; the writing connection never leaves this thread."""
         connection: Connection | None = None
+        turns: Turns | None = None
         while True:
             group = self._take()
             stop = isinstance(group[-1][0], _Stop)
             work = group[:-1] if stop else group
             try:
                 connection = connection or self._connect()
-                _serve(connection, work)
-            except sqlite3.Error as error:
+                turns = turns or Turns(self.file.parent)
+                with turns.turn():
+                    _serve(connection, work)
+            except (sqlite3.Error, OSError) as error:
                 _fail(work, error)
             if stop:
-                if connection is not None:
-                    connection.close()
-                return
+                break
+        for open_thing in (connection, turns):
+            if open_thing is not None:
+                open_thing.close()
 
     def _take(self) -> list[_Work]:
         """Wait for one piece of work, then take all that is waiting, up to a group."""
@@ -228,7 +233,7 @@ def _step(connection: Connection, fn: Callable[[sqlite3.Connection], Any]) -> tu
     return result, None
 
 
-def _fail(group: list[_Work], error: sqlite3.Error) -> None:
+def _fail(group: list[_Work], error: Exception) -> None:
     """Tell every caller of the group that nothing of it was kept."""
     for _, future in group:
         if not future.done():
