@@ -51,9 +51,9 @@ def scratch(folder: Path) -> Iterator[Path]:
             os.close(handle)
 
 
-def sweep(folder: Path) -> list[Path]:
+def sweep(folder: Path, pattern: str = "*") -> list[Path]:
     """Remove whatever in a folder of scratch folders is held by no living process, and give the paths."""
-    removed = [p for p in folder.glob("*") if _abandoned(p)]
+    removed = [p for p in folder.glob(pattern) if _abandoned(p)]
     for path in removed:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
