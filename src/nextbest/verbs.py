@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nextbest import registry
@@ -17,7 +18,6 @@ from nextbest.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -190,12 +190,30 @@ def measure(ledger: Ledger, play: str, *, outcome: str, method: str = "randomise
 
 
 def measure_table(
-    table: pa.Table, *, outcome: str, treatment: str, control: str | None = None, method: str = "randomised"
+    table: pa.Table | str | Path,
+    *,
+    outcome: str,
+    treatment: str,
+    control: str | None = None,
+    method: str = "randomised",
 ) -> Effect:
     """Give the effect found in a flat table of a trial: one row per subject, a treatment column, an outcome column."""
+    from nextbest.channels.reading import read_table
     from nextbest.measures.table import measure_table as measured
 
-    return measured(table, outcome=outcome, treatment=treatment, control=control, method=method)
+    rows = read_table(table) if isinstance(table, str | Path) else table
+    return measured(rows, outcome=outcome, treatment=treatment, control=control, method=method)
+
+
+def effect_table(effect: Effect) -> pa.Table:
+    """Give an effect as a table: one row in all, and one per treatment where there were several."""
+    import pyarrow as pa
+
+    columns = ("outcome", "treatment", "baseline", "design", "status", "estimate", "low", "high", "level", "n", "why")
+    whole = {name: getattr(effect, name, None) for name in columns}
+    each = effect.details.get("arms", {}) if "treated" in effect.details else {}
+    rows = [{**whole, "treatment": "all"}, *({**whole, **said, "treatment": arm} for arm, said in each.items())]
+    return pa.table({name: [row[name] for row in rows] for name in columns})
 
 
 def explain(ledger: Ledger, what: str, subject_id: str, *, as_of: When = None) -> Explanation:
@@ -255,7 +273,7 @@ def find_play(ledger: Ledger, name: str) -> Play:
 
 def data_end(ledger: Ledger) -> datetime:
     """Give the first midnight (UTC) after the last order or event, at most the start of the day after now."""
-    from nextbest.ledger.catalogue import last_event
+    from nextbest.ledger.summary import last_event
 
     now = ledger.clock()
     last = last_event(ledger)
@@ -310,7 +328,7 @@ def _known_about_everyone(ledger: Ledger, as_of: datetime) -> tuple[pa.Table, di
 
 
 def _subjects(ledger: Ledger) -> int:
-    from nextbest.ledger.catalogue import count_subjects
+    from nextbest.ledger.summary import count_subjects
 
     return count_subjects(ledger)
 
@@ -323,6 +341,7 @@ __all__ = [
     "data_end",
     "decide",
     "decide_one",
+    "effect_table",
     "erase",
     "explain",
     "find_play",

@@ -28,7 +28,7 @@ def decide(
 
     with workspace(common) as ledger:
         decided = verbs.decide(ledger, play, as_of=as_of)
-        written = operations.write_table(decided.listing, out) if out else None
+        written = operations.write_table(decided.listing(), out) if out else None
     figures = {
         "play": play,
         "decided": decided.decided,

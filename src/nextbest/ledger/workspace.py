@@ -43,13 +43,17 @@ class Ledger:
     clock: Callable[[], datetime]
     secret: bytes
 
+    def close(self) -> None:
+        """Commit what is waiting and let the files go."""
+        self.journal.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        close(self)
+        self.close()
 
 
 def create(path: str | Path, *, config_text: str | None = None, clock: Callable[[], datetime] | None = None) -> Ledger:
@@ -82,11 +86,6 @@ def open_ledger(path: str | Path | None = None, *, clock: Callable[[], datetime]
     ledger = Ledger(folder, settings, Journal(folder / JOURNAL, secret=secret), clock or _now, secret)
     _note_config(ledger)
     return ledger
-
-
-def close(ledger: Ledger) -> None:
-    """Commit what is waiting and let the files go."""
-    ledger.journal.close()
 
 
 def digest(ledger: Ledger, text: str) -> str:
