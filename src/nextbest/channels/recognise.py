@@ -1,0 +1,205 @@
+"""Which system a file comes from, by its headers: rare headers say more than common ones.
+
+A header that few tables have weighs log(1 + tables / tables with it). A file is compared to a table by the cosine of
+the two weighted sets; what makes it sure is how much of the file the best table explains and how far the next one is.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from nextbest.channels.headers import normalised
+from nextbest.channels.profile import moment
+from nextbest.channels.systems import Table, table, tables
+from nextbest.channels.used import completed
+from nextbest.errors import unknown
+from nextbest.ledger.kinds import kind as find_kind
+from nextbest.ledger.mapping import ColumnRule, Emit, FileMapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+
+SURE = 0.5
+NAME_BONUS = 1.15
+UNKNOWN_WEIGHT = 1.0
+ALTERNATIVES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognition:
+    """The likeliest table, how sure that is (0 to 1; below `SURE`: ask), and the next ones with their confidence."""
+
+    system: str
+    table: str
+    confidence: float
+    alternatives: tuple[tuple[str, str, float], ...] = ()
+
+
+def recognise(columns: Sequence[str], *, name: str = "") -> Recognition:
+    """Give the table whose headers a file has; a file name that names the table helps where headers leave a doubt."""
+    seen = {normalised(c) for c in columns}
+    scored = sorted(((_score(t, seen, name), t) for t in tables()), key=lambda s: (-s[0], s[1].system, s[1].name))
+    best, first = scored[0]
+    if best == 0.0:
+        return Recognition(system="", table="", confidence=0.0)
+    rivals = tuple((t.system, t.name, round(s, 3)) for s, t in scored[1 : 1 + ALTERNATIVES])
+    sure = _explained(first, seen) * _margin(best, scored[1][0]) * _enough(first, seen)
+    return Recognition(system=first.system, table=first.name, confidence=round(sure, 3), alternatives=rivals)
+
+
+def mapping(
+    system: str, name: str, columns: Sequence[str], *, confidence: float = 1.0, sample: pa.Table | None = None
+) -> FileMapping:
+    """Give what a table of the dictionary means for a file: the rules whose header is there, read as the *sample* asks.
+
+    An emit is left out when a column it needs is not in the file.
+    """
+    entry = table(system, name)
+    if entry is None:
+        raise unknown("known table", f"{system}.{name}", [f"{t.system}.{t.name}" for t in tables()])
+    present = _present(entry, columns)
+    emits = tuple(e for said in entry.emits if (e := _emit(said, present, sample)) is not None)
+    made = FileMapping(
+        system=system, table=name, confidence=confidence, emits=emits, namespace=entry.namespace, ignore_unmatched=True
+    )
+    return completed(made, columns)
+
+
+# --- likeness ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _weights() -> dict[str, float]:
+    counted = Counter(spelling for t in tables() for spelling in {s for s, _ in t.spellings()})
+    return {spelling: math.log(1 + len(tables()) / n) for spelling, n in counted.items()}
+
+
+@cache
+def _known(system: str, name: str) -> dict[str, str]:
+    found = table(system, name)
+    return dict(found.spellings()) if found else {}
+
+
+@cache
+def _length(system: str, name: str) -> float:
+    """Give the length of a table's vector: every column once, with its rarest spelling."""
+    best: dict[str, float] = {}
+    for spelling, column in _known(system, name).items():
+        best[column] = max(best.get(column, 0.0), _weights()[spelling])
+    return math.sqrt(sum(w * w for w in best.values()))
+
+
+def _score(candidate: Table, seen: Iterable[str], name: str) -> float:
+    known = _known(candidate.system, candidate.name)
+    listed = list(seen)
+    common = sum(_weights()[s] ** 2 for s in listed if s in known)
+    own = sum(_weights().get(s, UNKNOWN_WEIGHT) ** 2 for s in listed)
+    if not common:
+        return 0.0
+    cosine = common / math.sqrt(own) / _length(candidate.system, candidate.name)
+    return cosine * (NAME_BONUS if _is_named(candidate, name) else 1.0)
+
+
+def _explained(candidate: Table, seen: Iterable[str]) -> float:
+    """Give the weighted share of the file's headers that the table has."""
+    known = _known(candidate.system, candidate.name)
+    weights = {s: _weights().get(s, UNKNOWN_WEIGHT) for s in seen}
+    return sum(w for s, w in weights.items() if s in known) / max(sum(weights.values()), 1e-9)
+
+
+def _margin(best: float, second: float) -> float:
+    """Give 1 where the next table is less than 0.8 times as like, falling to 0 where it is just as like."""
+    return min(1.0, (1 - second / best) / 0.2)
+
+
+def _enough(candidate: Table, seen: Iterable[str]) -> float:
+    """Give 1 from three common headers that are worth something together; fewer say less."""
+    known = _known(candidate.system, candidate.name)
+    worth = sum(_weights()[s] for s in seen if s in known)
+    return min(1.0, worth / 7.0)
+
+
+def _is_named(candidate: Table, name: str) -> bool:
+    stem = normalised(re.sub(r"(\.[a-z0-9]{1,8})+$", "", name.lower().rsplit("/", 1)[-1]))
+    system, own = normalised(candidate.system), normalised(candidate.name)
+    listed = {own, system + own, *(normalised(n) for n in candidate.file_names)}
+    return bool(stem) and (stem in listed or stem.rstrip("0123456789") in listed)
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def _present(entry: Table, columns: Sequence[str]) -> dict[str, str]:
+    """Give the file's own header per canonical header, for those it has; dropped columns are not there."""
+    known, dropped = dict(entry.spellings()), {normalised(d) for d in entry.drop}
+    found: dict[str, str] = {}
+    for column in columns:
+        spelling = normalised(column)
+        if spelling in known and spelling not in dropped:
+            found.setdefault(known[spelling], column)
+    return found
+
+
+def _emit(said: Mapping[str, Any], present: Mapping[str, str], sample: pa.Table | None) -> Emit | None:
+    """Give one emit of a table, or None when the file lacks what it needs."""
+    needed = [*said.get("needs", ()), *said.get("group_by", ()), *said.get("where", {})]
+    if "unnest" in said:
+        needed.append(said["unnest"].split(".", 1)[0])
+    if any(n not in present for n in needed):
+        return None
+    columns = [r for to, rule in said["columns"].items() if (r := _rule(to, rule, present, sample)) is not None]
+    subject = [r for rule in said.get("subject", ()) if (r := _rule("subject_id", rule, present, sample)) is not None]
+    if said.get("subject") and not subject:
+        return None
+    given = {r.to for r in columns} | set(said.get("constants", {}))
+    kind = find_kind(said["kind"])
+    provided = {"event_id", "received_ts", "subject_id", *(("ts",) if kind.name == "consent" else ())}
+    if any(c.required and c.name not in given | provided for c in kind.columns):
+        return None
+    return Emit(
+        kind=kind.name,
+        columns=tuple(columns),
+        subject=tuple(subject),
+        subject_type=said.get("subject_type", "customer"),
+        constants=said.get("constants", {}),
+        group_by=tuple(present[g] for g in said.get("group_by", ())),
+        unnest=_unnest(said.get("unnest", ""), present),
+        where={present[c]: tuple(values) for c, values in said.get("where", {}).items()},
+    )
+
+
+def _unnest(said: str, present: Mapping[str, str]) -> str:
+    head, dot, path = said.partition(".")
+    return f"{present[head]}{dot}{path}" if said else ""
+
+
+def _rule(to: str, said: Any, present: Mapping[str, str], sample: pa.Table | None) -> ColumnRule | None:  # noqa: ANN401 (JSON)
+    """Give one rule: a header, a header and how to read it, or all of it."""
+    if isinstance(said, str):
+        said = {"source": said}
+    elif isinstance(said, list):
+        said = {"source": said[0], "parse": said[1]}
+    choices = said["source"] if isinstance(said["source"], list) else [said["source"]]
+    source = next((present[c] for c in choices if c in present), None)
+    if source is None:
+        return None
+    more = {k: v for k, v in said.items() if k not in {"source", "path"}}
+    if more.get("parse") == "timestamp" and "path" not in said:
+        more["parse"] = _as_written(source, sample)
+    return ColumnRule(**{"to": to, **more, "source": source, "path": tuple(said.get("path", ()))})
+
+
+def _as_written(source: str, sample: pa.Table | None) -> str:
+    """Give how the times of a column are written: exports of one table differ by tool and language."""
+    if sample is None or source not in sample.column_names:
+        return "timestamp"
+    values = [v for v in sample[source].to_pylist() if v]
+    found, _ = moment(values) if values else (None, True)
+    return found or "timestamp"
