@@ -103,6 +103,16 @@ def test_the_kill_switch_holds_messages(ledger: Ledger, clock: Clock) -> None:
     assert [m.key for m in outbox.claim(ledger, "email", 10, NOW + timedelta(minutes=1))] == ["k1"]
 
 
+def test_a_further_rule_is_asked_in_the_claim(ledger: Ledger) -> None:
+    """What the further rule removes is over, what it holds comes back later, what it lets go is claimed."""
+    put(ledger, message(1), message(2), message(3))
+    said: dict[str, Any] = {"k1": ("removed", "cap"), "k2": ("held", "quiet hours"), "k3": ("claim", "")}
+    claimed = outbox.claim(ledger, "email", 10, NOW, also=lambda _, one: said[one.key])
+    assert [m.key for m in claimed] == ["k3"]
+    assert counts(ledger) == {"pending": 1, "removed": 1, "sending": 1}
+    assert [m.key for m in outbox.claim(ledger, "email", 10, NOW + timedelta(minutes=1))] == ["k2"]
+
+
 @pytest.mark.parametrize(
     ("scope", "stopped"),
     [

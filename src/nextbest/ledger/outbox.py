@@ -97,8 +97,9 @@ def claim(
                 connection.execute(load(_FILE, "claim"), lease)
                 claimed.append(replace(message, attempts=message.attempts + 1))
             else:
-                again = now + _HOLD if mark_as == "pending" else None
-                _mark(connection, now, message.key, mark_as, detail=detail, retry_ts=again)
+                held = mark_as == "held"
+                status, again = ("pending", now + _HOLD) if held else (mark_as, None)
+                _mark(connection, now, message.key, status, detail=detail, retry_ts=again)
         return claimed
 
     return ledger.journal.write(write)
@@ -166,12 +167,12 @@ def _message(row: tuple[Any, ...]) -> Message:
 
 def _at_dispatch(
     connection: sqlite3.Connection, ledger: Ledger, message: Message, now: datetime
-) -> tuple[Literal["claim", "pending"] | Mark, str]:
+) -> tuple[Literal["claim", "held"] | Mark, str]:
     if message.valid_until is not None and now > message.valid_until:
         return "expired", "its time had passed"
     scope = {"play": message.play, "channel": message.channel, "action": message.action_id}
     if switches.stopped(connection, **scope):
-        return "pending", "held by the kill switch"
+        return "held", "held by the kill switch"
     rule = message.purpose and gate.removed(
         connection,
         ledger.config,
