@@ -14,8 +14,10 @@ from nextbest import registry
 from nextbest.errors import NextbestError
 from nextbest.policies import arms as arms_of
 from nextbest.policies.draw import seed_of, uniforms
+from nextbest.policies.gates import FALLS_BACK_TO_NONE
 from nextbest.policies.greedy import best
 from nextbest.policies.matrix import VALUE, as_matrix
+from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
     from nextbest.policies.draw import Numbers, Words
@@ -90,7 +92,9 @@ def _policy(
     sound = np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (p.sum(axis=1) > 0)
     degraded |= ~sound
     fallback = np.zeros(eligible.shape)
-    top = best(np.where(eligible, ranking.worth, -np.inf), actions)
+    # Money and grave matters do not rest on a fallback; `none` is always left.
+    safe = np.array([a.action_class not in FALLS_BACK_TO_NONE or a.id == NO_ACTION for a in actions])
+    top = best(np.where(eligible & safe, ranking.worth, -np.inf), actions)
     fallback[np.arange(len(top)), top] = 1.0
     p = np.where(degraded[:, None], fallback, np.where(eligible, p, 0.0))
     total = p.sum(axis=1, keepdims=True)

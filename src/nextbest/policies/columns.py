@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _ARROW = {"number": pa.float64(), "text": pa.string(), "boolean": pa.bool_(), "timestamp": pa.timestamp("us", tz="UTC")}
 
+CHURN = "churn_probability"
+DEFAULT_RESPONSE = f"1 - {CHURN}"
+
 # What recipes may add to the table under these public names; absent until the recipe is fitted.
 PREDICTIONS = frozenset({
     "churn_probability", "churn_probability_low", "churn_probability_high",
@@ -49,7 +52,13 @@ def amount(text: str, table: pa.Table, where: str) -> Numbers:
 def expressions(play: Play) -> list[str]:
     """Give every expression of a play: audience, response, value, eligibility, the conditions of its rules."""
     rules = [rule[0] for rule in play.policy.get("when", ())]
-    return [play.audience, play.response, play.value, *(a.eligibility for a in play.actions), *rules]
+    return [
+        play.audience,
+        play.response or DEFAULT_RESPONSE,
+        play.value,
+        *(a.eligibility for a in play.actions),
+        *rules,
+    ]
 
 
 def asked_for(play: Play) -> set[str]:
@@ -60,14 +69,19 @@ def asked_for(play: Play) -> set[str]:
 
 
 def with_missing_columns(table: pa.Table, play: Play) -> pa.Table:
-    """Give the table with a column of nulls for everything the play asks for that is not there: unknown, not an error."""
+    """Give the table with nulls for what the play asks for and is not there, or is of another type: unknown, no error."""
     from nextbest.features import checking, expression
 
     for text in expressions(play):
         parsed = expression.parse(text)
         types, _ = checking.resolve(parsed.text, parsed.root, {}, None)
-        for name in sorted(parsed.columns - set(table.column_names)):
-            table = table.append_column(name, pa.nulls(table.num_rows, _ARROW[types.get(name, "number")]))
+        for name in sorted(parsed.columns):
+            kind = types.get(name)
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(table.num_rows, _ARROW[kind or "number"]))
+            elif kind and checking.type_named(table.schema.field(name).type) != kind:
+                at = table.column_names.index(name)
+                table = table.set_column(at, name, pa.nulls(table.num_rows, _ARROW[kind]))
     return table
 
 

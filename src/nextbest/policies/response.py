@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest.policies.columns import amount
+from nextbest.policies.columns import CHURN, DEFAULT_RESPONSE, amount
 from nextbest.policies.lift import Lifts, logit, sigmoid
 from nextbest.types import NO_ACTION
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from nextbest.types import Action, Play
 
 PRIOR_RESPONSE = 0.05  # stated, not measured: of those left alone, one in twenty responds
-CHURN = "churn_probability"
 _LEAST = 1e-6
 
 
@@ -54,7 +53,7 @@ def rank(play: Play, table: pa.Table, actions: tuple[Action, ...], lifts: Lifts,
 def base_response(play: Play, table: pa.Table, lifts: Lifts) -> tuple[Numbers, np.ndarray[Any, Any]]:
     """Give the chance of a response without an action, and where it had to be replaced by the overall rate."""
     overall = PRIOR_RESPONSE if lifts.base_rate is None else lifts.base_rate
-    text = play.response or (f"1 - {CHURN}" if CHURN in table.column_names else "")
+    text = play.response or (DEFAULT_RESPONSE if CHURN in table.column_names else "")
     if not text:
         return np.full(table.num_rows, overall), np.zeros(table.num_rows, dtype=bool)
     base = amount(text, table, f"Play '{play.name}', response")

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+
+from nextbest.errors import ConfigError, LedgerError
+from nextbest.ledger import analysis, consent, decisions, switches
+from nextbest.policies.decide import Decided, decide_bulk
+from nextbest.policies.run import prepare, ranked, settle
+from tests.policies.conftest import NOW, subjects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nextbest.ledger import Ledger
+    from tests.policies.conftest import Clock
+
+
+def run(ledger: Ledger, table: pa.Table | None = None, **settings: Any) -> Decided:
+    """Decide the play for a table of subjects now."""
+    table = subjects() if table is None else table
+    return decide_bulk(ledger, ledger.config.plays["win_back"], table, as_of=NOW, **settings)
+
+
+def removed(decided: Decided, action: str) -> set[str | None]:
+    """Give the rules that removed an action, over all subjects."""
+    return {c["removed_by"] for row in decided.table["candidates"].to_pylist() for c in row if c["action_id"] == action}
+
+
+def test_every_row_is_whole(workspace: Callable[..., Ledger]) -> None:
+    """Probabilities sum to one over what is eligible, the chosen one is above zero, and all of it is in the log."""
+    ledger = workspace("holdout = 0.1\nrandom = 0.1")
+    decided = run(ledger, model_versions={"churn": "m1"})
+    for row in decided.table.to_pylist():
+        open_actions = [c for c in row["candidates"] if c["removed_by"] is None]
+        assert sum(c["choice_probability"] for c in open_actions) == pytest.approx(1.0)
+        assert all(c["choice_probability"] > 0 for c in open_actions)
+        assert all(c["choice_probability"] == 0 for c in row["candidates"] if c["removed_by"])
+        chosen = next(c for c in open_actions if c["action_id"] == row["action_id"])
+        assert chosen["choice_probability"] == row["choice_probability"]
+        assert json.loads(row["features"])["churn_probability"] > 0
+        assert json.loads(row["model_versions"])["churn"] == "m1"
+        assert row["reason"]
+    stored = analysis.table(ledger, "decisions").sort_by("decision_id")
+    assert stored["decision_id"].to_pylist() == decided.table["decision_id"].to_pylist()
+    one = decided.table.slice(3, 1).to_pylist()[0]
+    assert decisions.get(ledger, one["decision_id"]).action_id == one["action_id"]
+
+
+def test_the_summary_adds_up(workspace: Callable[..., Ledger]) -> None:
+    """Counts by action and by arm sum to the decided, and the money is that of the list."""
+    decided = run(workspace())
+    assert decided.decided == sum(decided.by_action.values()) == sum(decided.by_arm.values()) == 400
+    listing = decided.listing()
+    assert pc.sum(listing["gain"]).as_py() == pytest.approx(decided.expected_value)
+    assert listing.column_names[:8] == [
+        "decision_id", "subject_id", "action_id", "choice_probability", "response_probability", "expected_value", "arm",
+        "reason",
+    ]  # fmt: skip
+    assert set(decided.assumed) == {"mail", "call", "coupon", "banner", "task"}
+
+
+def test_held_out_subjects_get_nothing_and_stay_held_out(workspace: Callable[..., Ledger], clock: Clock) -> None:
+    """The holdout arm gets `none`, and the same subjects are held out a week later."""
+    ledger = workspace("holdout = 0.3")
+    first = run(ledger, mode="shadow").table
+    clock.now += timedelta(days=7)
+    later = decide_bulk(ledger, ledger.config.plays["win_back"], subjects(), as_of=clock.now, mode="shadow").table
+    held = pc.equal(first["arm"], "holdout")
+    assert held.equals(pc.equal(later["arm"], "holdout"))
+    assert set(first.filter(held)["action_id"].to_pylist()) == {"none"}
+    assert not first["action_id"].equals(later["action_id"])  # exploration is drawn anew every day
+
+
+def test_the_same_salt_gives_the_same_choices(workspace: Callable[..., Ledger]) -> None:
+    """Two runs of a day agree, and another salt draws otherwise."""
+    ledger = workspace('policy = { name = "greedy", explore = 0.5 }')
+    first, again, other = (run(ledger, mode="replay", salt=s).table["action_id"] for s in ("a", "a", "b"))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+def test_a_batch_decides_as_its_rows_one_by_one(workspace: Callable[..., Ledger]) -> None:
+    """Without a limit on places nobody's decision depends on who else is in the table."""
+    ledger = workspace("random = 0.2")
+    whole = run(ledger, mode="replay").table
+    for i in range(0, 400, 37):
+        alone = run(ledger, subjects().slice(i, 1), mode="replay").table
+        for name in ("action_id", "choice_probability", "arm", "candidates", "reason", "features", "seed"):
+            assert alone[name][0] == whole[name][i]
+
+
+def test_unknown_permission_is_no_where_it_is_opt_in(workspace: Callable[..., Ledger]) -> None:
+    """Outbound and money need a yes; content and internal actions do not."""
+    ledger = workspace(regime="opt_in")
+    consent.record(ledger, "s0000003", channel="email", allow=True, proof="form")
+    decided = run(ledger)
+    assert removed(decided, "call") == {"consent:unknown"}
+    assert removed(decided, "banner") == removed(decided, "task") == {None}
+    mail = [r["candidates"][0]["removed_by"] for r in decided.table.to_pylist()]
+    assert [i for i, rule in enumerate(mail) if rule is None] == [3]
+
+
+def test_denied_and_suppressed_are_told_apart(workspace: Callable[..., Ledger]) -> None:
+    """A no on record and a suppressed id remove with rules of their own."""
+    ledger = workspace()
+    consent.record(ledger, "s0000001", allow=False, proof="phone call")
+    consent.suppress(ledger, "s0000002", reason="complaint")
+    rows = run(ledger).table.to_pylist()
+    assert rows[1]["candidates"][0]["removed_by"] == "consent:denied"
+    assert rows[2]["candidates"][0]["removed_by"] == "suppressed"
+    assert rows[1]["action_id"] in {"banner", "task", "none"}
+
+
+def test_the_stop_switch_comes_first(workspace: Callable[..., Ledger]) -> None:
+    """A stopped action is removed for everyone before consent is asked; a stopped play leaves only `none`."""
+    ledger = workspace(regime="opt_in")
+    switches.stop(ledger, action="mail", why="wrong text")
+    assert removed(run(ledger), "mail") == {"kill_switch"}
+    switches.stop(ledger, play="win_back", why="all of it")
+    assert run(ledger).by_action == {"none": 400}
+    (ledger.path / "stop").touch()
+    switches.start(ledger, play="win_back", why="but the file still lies there")
+    assert run(ledger).by_action == {"none": 400}
+
+
+def test_audience_and_eligibility(workspace: Callable[..., Ledger]) -> None:
+    """Outside the audience nobody is decided; where its condition fails, an action is removed by `eligibility`."""
+    table = subjects()
+    decided = run(workspace('audience = "churn_probability > 0.5"'), table)
+    inside = table.filter(pc.greater(table["churn_probability"], 0.5))
+    assert decided.table["subject_id"].to_pylist() == inside["subject_id"].to_pylist()
+    assert decided.outside_audience == 400 - inside.num_rows
+    few = {r["subject_id"] for r in table.to_pylist() if r["orders_365d"] < 2}
+    for row in decided.table.to_pylist():
+        assert (row["candidates"][2]["removed_by"] == "eligibility") == (row["subject_id"] in few)
+
+
+def test_caps_count_what_was_logged(workspace: Callable[..., Ledger], clock: Clock) -> None:
+    """Who was contacted within the days of the cap is not contacted again; content and tasks are no contacts."""
+    ledger = workspace("caps = [{ count = 1, days = 7 }]")
+    contacted = {r["subject_id"] for r in run(ledger).table.to_pylist() if r["action_id"] in {"mail", "call", "coupon"}}
+    assert len(contacted) > 100
+    clock.now += timedelta(days=3)
+    for row in run_at(ledger, clock).to_pylist():
+        rule = row["candidates"][0]["removed_by"]
+        assert rule == ("cap:1 in 7 days" if row["subject_id"] in contacted else None)
+        assert row["candidates"][3]["removed_by"] is None
+    clock.now += timedelta(days=12)
+    assert {r["candidates"][0]["removed_by"] for r in run_at(ledger, clock).to_pylist()} == {None}
+
+
+def run_at(ledger: Ledger, clock: Clock) -> pa.Table:
+    """Decide at the clock's time."""
+    return decide_bulk(ledger, ledger.config.plays["win_back"], subjects(), as_of=clock.now).table
+
+
+def test_shadow_and_replay_contact_nobody(workspace: Callable[..., Ledger]) -> None:
+    """A shadow run is logged and uses up no cap; a replay is not logged at all."""
+    ledger = workspace("caps = [{ count = 1, days = 7 }]")
+    run(ledger, mode="replay")
+    assert analysis.table(ledger, "decisions").num_rows == 0
+    run(ledger, mode="shadow")
+    assert analysis.table(ledger, "decisions").num_rows == 400
+    assert removed(run(ledger), "mail") == {None}
+
+
+def test_places_of_a_day_are_kept_over_runs(workspace: Callable[..., Ledger], clock: Clock) -> None:
+    """Thirty calls a day stay thirty in all, however often the play is decided, and come back the next day."""
+    actions = '[{ id = "call", channel = "phone", cost = 0.0, assumed_log_odds = 0.8, max_per_day = 30 }]'
+    ledger = workspace('holdout = 0.1\npolicy = { name = "greedy", explore = 0.0 }', actions=actions)
+    first = run(ledger)
+    assert 15 < first.by_action["call"] <= 30
+    second = run(ledger)
+    assert first.by_action["call"] + second.by_action.get("call", 0) <= 30
+    assert second.removed_by["max_per_day"] >= 370
+    clock.now += timedelta(days=1)
+    assert pc.sum(pc.equal(run_at(ledger, clock)["action_id"], "call")).as_py() > 15
+
+
+def test_a_limit_on_the_play_keeps_the_most_valuable(workspace: Callable[..., Ledger]) -> None:
+    """With ten places, nobody outside the ten highest gains gets anything."""
+    ledger = workspace('max_actions = 10\nholdout = 0.01\npolicy = { name = "greedy", explore = 0.0 }')
+    decided = run(ledger)
+    acted = decided.table.filter(pc.not_equal(decided.table["action_id"], "none"))
+    assert 0 < acted.num_rows <= 10
+    ledger.journal.close()
+    free = workspace('holdout = 0.01\npolicy = { name = "greedy", explore = 0.0 }')
+    listing = run(free).listing().sort_by([("gain", "descending")]).slice(0, 14)
+    assert set(acted["subject_id"].to_pylist()) <= set(listing["subject_id"].to_pylist())
+
+
+def test_missing_predictions_fail_soft(workspace: Callable[..., Ledger]) -> None:
+    """Without a churn probability a subject is degraded: no exploration, no money, and it is said."""
+    table = subjects()
+    churn = pc.if_else(pa.array([i % 2 == 0 for i in range(400)]), table["churn_probability"], None)
+    decided = run(workspace("holdout = 0.0\nrandom = 0.5"), table.set_column(1, "churn_probability", churn))
+    assert decided.degraded == 200
+    for i, row in enumerate(decided.table.to_pylist()):
+        assert row["degraded"] == (i % 2 == 1)
+        if row["degraded"]:
+            assert row["choice_probability"] == pytest.approx(1.0)
+            assert row["candidates"][2]["removed_by"] in {"degraded", "eligibility"}
+            assert "Predictions were missing" in row["reason"]
+
+
+def test_a_broken_policy_fails_soft(workspace: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that raises, gives NaN or too few rows is replaced by the best action, without chance or money."""
+    ledger = workspace("holdout = 0.0")
+    from nextbest.policies.greedy import Greedy
+
+    def broken(kind: str) -> Callable[..., pa.Table]:
+        def probabilities(self: Greedy, predictions: pa.Table, actions: Any) -> pa.Table:
+            if kind == "raises":
+                raise ValueError(kind)
+            rows = predictions.num_rows - (kind == "short")
+            return pa.table({a.id: np.full(rows, np.nan if kind == "nan" else 1.0) for a in actions})
+
+        return probabilities
+
+    for kind in ("raises", "nan", "short"):
+        monkeypatch.setattr(Greedy, "probabilities", broken(kind))
+        got = run(ledger, mode="replay")
+        assert got.degraded == 400
+        assert set(got.by_action) <= {"mail", "call", "banner", "task", "none"}
+        assert pc.min(got.table["choice_probability"]).as_py() == 1.0
+
+
+def test_permissions_that_move_are_read_again(
+    workspace: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An opt-out between reading and logging binds; when permissions never rest, nothing is logged."""
+    ledger = workspace()
+    log, calls = decisions.log_table, []
+
+    def opted_out_meanwhile(*args: Any, **kw: Any) -> str | None:
+        if not calls:
+            consent.record(ledger, "s0000000", allow=False, proof="just now")
+        calls.append(1)
+        return log(*args, **kw)
+
+    monkeypatch.setattr(decisions, "log_table", opted_out_meanwhile)
+    rows = run(ledger).table.to_pylist()
+    assert len(calls) == 2
+    assert rows[0]["candidates"][0]["removed_by"] == "consent:denied"
+    monkeypatch.setattr(decisions, "log_table", lambda *_, **__: None)
+    with pytest.raises(LedgerError, match="Nothing was logged; try again"):
+        run(ledger)
+
+
+def test_a_typing_error_in_an_expression_is_refused(workspace: Callable[..., Ledger]) -> None:
+    """An unknown column in the audience is refused with the near word before anything is decided."""
+    with pytest.raises(ConfigError, match="Did you mean 'churn_probability'"):
+        run(workspace('audience = "churn_probabilty > 0.5"'))
+
+
+def test_nobody_is_a_list_too(workspace: Callable[..., Ledger]) -> None:
+    """An empty audience gives an empty list and logs nothing."""
+    decided = run(workspace('audience = "churn_probability > 2"'))
+    assert decided.decided == 0
+    assert decided.listing().num_rows == 0
+    assert decided.expected_value == 0.0
+
+
+def test_a_play_without_holdout_is_told_so(workspace: Callable[..., Ledger]) -> None:
+    """A holdout of nothing is honoured, and noted in the answer."""
+    decided = run(workspace("holdout = 0.0"))
+    assert "holdout" not in decided.by_arm
+    assert "nobody can say later what it earned" in decided.notes[0]
+
+
+def audit(ledger: Ledger, n: int) -> None:
+    """Compare logged probabilities with what was drawn, per action, in standard errors."""
+    play = ledger.config.plays["win_back"]
+    plan = prepare(ledger, play, now=NOW, salt="audit", quiet=False)
+    known = ranked(plan, subjects(n))
+    with ledger.journal.read() as connection:
+        choice = settle(ledger, connection, plan, known).choice
+    for j, action in enumerate(plan.actions):
+        p = choice.probability[:, j]
+        drawn, expected = (choice.action == j).sum(), p.sum()
+        assert abs(drawn - expected) <= 3 * np.sqrt((p * (1 - p)).sum()), action.id
+
+
+def test_logged_and_drawn_shares_agree(workspace: Callable[..., Ledger]) -> None:
+    """Over 50,000 decisions every action is drawn as often as logged, within three standard errors."""
+    audit(workspace('holdout = 0.1\nrandom = 0.1\npolicy = { name = "greedy", explore = 0.2 }'), 50_000)
+
+
+@pytest.mark.nightly
+def test_logged_and_drawn_shares_agree_over_a_million(workspace: Callable[..., Ledger]) -> None:
+    """The same over 1,000,000 decisions."""
+    audit(workspace('holdout = 0.1\nrandom = 0.1\npolicy = { name = "greedy", explore = 0.2 }'), 1_000_000)
