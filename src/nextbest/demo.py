@@ -9,6 +9,7 @@ sound measurement must find an interval that holds nought.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,9 +83,13 @@ def _act_and_measure(ledger: Ledger) -> Iterator[up.Stage]:
     yield up.timed("record", lambda: {"new": verbs.record(ledger, redemptions(), name="coupon_redeemed")})
     yield up.timed("measure", lambda: _public(verbs.measure(ledger, PLAY, outcome="revenue_30d")))
     for best in operations.today(ledger, limit=1).items:
-        yield up.timed("explain", lambda who=best.subject_id: _public(verbs.explain(ledger, PLAY, who)))
+        yield up.timed("explain", partial(_explained, ledger, best.subject_id))
     yield up.timed("erase", lambda: _public(verbs.erase(ledger, _households(ledger)[-1])))
     yield up.timed("verify", lambda: _public(operations.verify(ledger)))
+
+
+def _explained(ledger: Ledger, subject_id: str) -> dict[str, Any]:
+    return _public(verbs.explain(ledger, PLAY, subject_id))
 
 
 def redemptions() -> list[Any]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextbest import registry
-from nextbest.errors import UsageError
+from nextbest.errors import LedgerError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
@@ -157,7 +158,10 @@ def find_key(ledger: Ledger, key: str) -> KeyInfo | None:
     from nextbest.ledger import keys
 
     with ledger.journal.read() as connection:
-        return keys.find(connection, key, now=ledger.clock())
+        found = keys.find(connection, key, now=ledger.clock())
+    if found is not None:
+        keys.used(ledger, found)
+    return found
 
 
 def revoke_key(ledger: Ledger, key_id: str) -> None:
@@ -175,6 +179,19 @@ def subject(ledger: Ledger, subject_id: str) -> Profile:
     from nextbest.ledger import identities, profile
 
     return profile.profile(ledger, identities.resolve(ledger, subject_id))
+
+
+def predictions(ledger: Ledger, subject_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Give a subject's published predictions by name, and the model behind each recipe; empty for someone unknown."""
+    from nextbest.ledger import identities, published
+
+    try:
+        known = identities.resolve(ledger, subject_id)
+    except UnknownNameError:
+        return {}, {}
+    with ledger.journal.read() as connection:
+        values, versions = published.published(connection, known)
+    return values, {recipe: version for recipe, version in versions.items() if version}
 
 
 def decision(ledger: Ledger, decision_id: str) -> Decision:
@@ -199,6 +216,13 @@ def feedback(ledger: Ledger, decision_id: str, *, verdict: Verdict, by: str, act
     return given.record(ledger, decision_id, verdict=verdict, action_id=action_id, by=by)
 
 
+def rule_in_words(rule: str) -> str:
+    """Give what a rule of the log means, as the end of a sentence."""
+    from nextbest.trust import rules
+
+    return rules.rule_in_words(rule)
+
+
 def counts(ledger: Ledger) -> Mapping[str, int]:
     """Give the rows per kind, from the catalogue."""
     from nextbest.ledger import analysis
@@ -210,4 +234,56 @@ def write_table(table: pa.Table, file: str | Path) -> Path:
     """Write a table to CSV (through the one safe writer) or Parquet, by the file's ending."""
     from nextbest.channels import csv
 
-    return csv.write_table(Path(file), table)
+    csv.write_table(Path(file), table)
+    return Path(file)
+
+
+# --- what a service needs -------------------------------------------------------------------------------------------
+
+
+def reply_before(ledger: Ledger, key: str, request: bytes) -> bytes | None:
+    """Give the reply that this key had before; raises `ConflictError` when it came with another request."""
+    from nextbest.ledger import idempotency
+    from nextbest.ledger.workspace import digest
+
+    with ledger.journal.read() as connection:
+        return idempotency.lookup(connection, digest(ledger, key), digest(ledger, request.hex()))
+
+
+def keep_reply(ledger: Ledger, key: str, request: bytes, reply: bytes, *, subject_id: str | None = None) -> None:
+    """Keep the reply to a request under its key, for 30 days; erasing the subject erases it."""
+    from datetime import timedelta
+
+    from nextbest.ledger import idempotency
+    from nextbest.ledger.workspace import digest
+
+    now = ledger.clock()
+    names = digest(ledger, key), digest(ledger, request.hex())
+
+    def write(connection: sqlite3.Connection) -> None:
+        idempotency.prune(connection, before=now - timedelta(days=idempotency.KEPT_DAYS))
+        idempotency.store(connection, *names, reply, now=now, subject_id=subject_id)
+
+    ledger.journal.write(write)
+
+
+def not_ready(ledger: Ledger) -> tuple[str, ...]:
+    """Give why the workspace must not serve now: a restore under way, a journal or a model that cannot be trusted."""
+    from nextbest.ledger import backup as archive
+    from nextbest.ledger import chain
+    from nextbest.models import store
+
+    if (ledger.path / archive.RESTORING).exists():
+        return ("A restore is not done yet.",)
+    try:
+        chain.head(ledger)
+    except LedgerError as error:
+        return (str(error),)
+    return tuple(store.verify(ledger))
+
+
+def gauges(ledger: Ledger) -> dict[str, int]:
+    """Give what is waiting and what is stored now: writes queued for the journal, segments in the archive."""
+    from nextbest.ledger import catalogue
+
+    return {"journal_queue": ledger.journal.waiting, "segments": len(catalogue.listing(ledger))}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nextbest import operations, verbs
@@ -44,12 +45,12 @@ def up(
 def learn_and_decide(ledger: Ledger, *, as_of: datetime | None = None) -> Iterator[Stage]:
     """Fit and predict every recipe the data supports, then decide every play."""
     for recipe in RECIPES:
-        fitted = timed(f"fit {recipe}", lambda r=recipe: fit_figures(ledger, r, as_of))
+        fitted = timed(f"fit {recipe}", partial(fit_figures, ledger, recipe, as_of))
         yield fitted
         if fitted.figures["status"] == "ok":
-            yield timed(f"predict {recipe}", lambda r=recipe: {"rows": verbs.predict(ledger, r, as_of=as_of).num_rows})
+            yield timed(f"predict {recipe}", partial(predict_figures, ledger, recipe, as_of))
     for play in verbs.plays(ledger):
-        yield timed(f"decide {play}", lambda p=play: decide_figures(ledger, p, as_of))
+        yield timed(f"decide {play}", partial(decide_figures, ledger, play, as_of))
 
 
 def timed(name: str, work: Callable[[], dict[str, Any]]) -> Stage:
@@ -87,6 +88,11 @@ def fit_figures(ledger: Ledger, recipe: str, as_of: datetime | None) -> dict[str
         "metrics": dict(report.metrics),
         "baselines": {name: dict(values) for name, values in report.baselines.items()},
     }
+
+
+def predict_figures(ledger: Ledger, recipe: str, as_of: datetime | None) -> dict[str, Any]:
+    """Give how many subjects were predicted for."""
+    return {"rows": verbs.predict(ledger, recipe, as_of=as_of).num_rows}
 
 
 def decide_figures(ledger: Ledger, play: str, as_of: datetime | None) -> dict[str, Any]:

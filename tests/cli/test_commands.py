@@ -195,7 +195,7 @@ def test_json_is_one_document_and_nothing_else(nextbest: Run, shop: Path) -> Non
 
 
 def test_pairs_of_a_mapping() -> None:
-    """column=field pairs may be split by commas or given again; anything else is refused with what was got."""
+    """Pairs of column=field may be split by commas or given again; anything else is refused with what was got."""
     assert pairs(("a=b,c d=e", "0=f")) == {"a": "b", "c d": "e", "0": "f"}
     with pytest.raises(UsageError, match="got 'a'"):
         pairs(("a",))

@@ -53,7 +53,7 @@ def profile(ledger: Ledger, subject_id: str) -> Profile:
 
 
 def _rows(ledger: Ledger, name: str, subject_id: str, *columns: str) -> list[dict[str, Any]]:
-    wanted = [exp.column(c, quoted=True) for c in columns] or [exp.Star()]
+    wanted: list[exp.Expr] = [exp.column(c, quoted=True) for c in columns] or [exp.Star()]
     mine = exp.column("subject_id").eq(exp.Parameter(this=exp.var("subject_id")))
     query = exp.select(*wanted).from_(relation(name)).where(mine)
     found: list[dict[str, Any]] = analysis.fetch(ledger, query, parameters={"subject_id": subject_id}).to_pylist()
