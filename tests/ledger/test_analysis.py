@@ -11,7 +11,19 @@ import pytest
 import sqlglot
 
 from nextbest.errors import LedgerError, UnknownNameError
-from nextbest.ledger import Ledger, analysis, archive, consent, create, decisions, events, identities, published
+from nextbest.ledger import (
+    Ledger,
+    analysis,
+    archive,
+    catalogue,
+    compaction,
+    consent,
+    create,
+    decisions,
+    events,
+    identities,
+    published,
+)
 from nextbest.ledger.kinds import EVENTS, KINDS
 from nextbest.types import NONE, Candidate, Decision
 
@@ -244,3 +256,29 @@ def test_temporary_files_go_with_the_connection(tmp_path: Path) -> None:
             connection.execute(query)
             assert any(p.is_file() for p in (ledger.path / ".tmp").rglob("*"))
         assert list((ledger.path / ".tmp").iterdir()) == []
+
+
+def test_compaction_moves_live_rows_and_changes_no_view(ledger: Ledger) -> None:
+    """Live events become one segment per kind with the same rows, and a message sent again is still a duplicate."""
+    sent = [event("order", f"m{i}", f"c{i % 7}", revenue=float(i), cancelled_ts=NOW) for i in range(50)]
+    events.ingest(ledger, [*sent, event("page_view", "v1", "a", url="/")], source="api")
+    before = analysis.table(ledger, "order")
+    assert compaction.compact(ledger, least=10) == 50
+    assert analysis.table(ledger, "order").equals(before)
+    assert analysis.kinds_present(ledger) == {"order": 50, "page_view": 1}
+    (segment,) = catalogue.listing(ledger)
+    assert (segment.kind, segment.rows) == ("order", 50)
+    assert {r.status for r in events.ingest(ledger, sent[:3], source="api")} == {"duplicate"}
+    assert compaction.compact(ledger, least=10) == 0
+
+
+def test_an_analysis_never_loses_rows_to_a_compaction(ledger: Ledger) -> None:
+    """An analysis that listed its segments before a compaction refuses to read live rows after it."""
+    events.ingest(ledger, [event("order", f"m{i}", "a") for i in range(20)], source="api")
+    query = sqlglot.parse_one('SELECT count(*) AS n FROM "order"', dialect="duckdb")
+    with analysis.connect(ledger) as connection:
+        assert analysis.run(connection, query).to_pylist() == [{"n": 20}]
+        assert compaction.compact(ledger, least=10) == 20
+        with pytest.raises(LedgerError, match="Live rows became segments during this analysis"):
+            analysis.run(connection, query)
+    assert analysis.fetch(ledger, query).to_pylist() == [{"n": 20}]

@@ -23,7 +23,7 @@ from nextbest.ledger import catalogue, identities, views
 from nextbest.ledger.archive import DECISION, FOLDER, TEMPORARY, schema_of
 from nextbest.ledger.files import scratch
 from nextbest.ledger.kinds import EVENTS, KINDS
-from nextbest.ledger.live import Rows
+from nextbest.ledger.live import Rows, compactions
 from nextbest.ledger.statements import load
 from nextbest.ledger.workspace import new_id
 
@@ -41,6 +41,7 @@ NAMES: tuple[str, ...] = (
 )  # fmt: skip
 _JOURNAL = ("outcomes", "identities", "consent", "decisions")
 _NEEDS = {"subjects": "subjects_history", "items": "items_history", "candidates": "decisions"}
+_LAST = 2**63 - 1  # every live event, whatever its number
 _MOMENT = {"subjects_history": "valid_from", "items_history": "valid_from"}
 
 
@@ -51,6 +52,7 @@ class _Holdings:
     paths: Mapping[str, tuple[str, ...]]
     live: Mapping[str, int]
     merges: Mapping[str, str]
+    compactions: int
 
 
 @contextmanager
@@ -68,8 +70,8 @@ def connect(ledger: Ledger, names: Iterable[str] | None = None) -> Iterator[duck
             connection.close()
 
 
-def view(connection: duckdb.DuckDBPyConnection, name: str, rows: exp.Expr | pa.Table) -> None:
-    """Give an expression (DuckDB dialect) or an Arrow table a name on this connection."""
+def view(connection: duckdb.DuckDBPyConnection, name: str, rows: exp.Expr | pa.Table | Rows) -> None:
+    """Give an expression (DuckDB dialect), an Arrow table or the journal's rows a name on this connection."""
     if isinstance(rows, exp.Expr):
         connection.execute(views.create(name, rows))
     else:
@@ -184,7 +186,8 @@ def _holdings(ledger: Ledger) -> _Holdings:
             paths.setdefault(_plural(segment.kind), []).append(str(ledger.path / segment.path))
         live = dict(connection.execute(load("live.sql", "counts")).fetchall())
         merges = identities.merge_map(connection)
-    return _Holdings(paths={k: tuple(v) for k, v in paths.items()}, live=live, merges=merges)
+        made = compactions(connection)
+    return _Holdings(paths={k: tuple(v) for k, v in paths.items()}, live=live, merges=merges, compactions=made)
 
 
 def _add_views(connection: duckdb.DuckDBPyConnection, ledger: Ledger, names: Iterable[str]) -> None:
@@ -203,7 +206,9 @@ def _add_view(connection: duckdb.DuckDBPyConnection, ledger: Ledger, holdings: _
         connection.execute(views.latest_sql(name))
     elif name in {"candidates", "predictions"}:
         if name == "predictions":
-            connection.register("live_predictions", Rows(ledger=ledger, statement=name))
+            connection.register(
+                "live_predictions", Rows(ledger=ledger, statement=name, compactions=holdings.compactions)
+            )
         connection.execute(views.fixed_sql(name, f"live_{name}"))
     else:
         _add_kind(connection, ledger, holdings, name)
@@ -216,8 +221,9 @@ def _add_kind(connection: duckdb.DuckDBPyConnection, ledger: Ledger, holdings: _
     live = None
     if name in _JOURNAL or (kind in EVENTS and holdings.live.get(kind)):
         live = f"live_{name}"
-        parameters = (kind,) if kind in EVENTS else ()
-        rows = Rows(ledger=ledger, statement="event" if kind in EVENTS else name, parameters=parameters)
+        parameters = (kind, _LAST) if kind in EVENTS else ()
+        statement = "event" if kind in EVENTS else name
+        rows = Rows(ledger=ledger, statement=statement, parameters=parameters, compactions=holdings.compactions)
         connection.register(live, rows)
     if live is None and not paths:
         connection.register(name, schema_of(kind).empty_table())

@@ -35,6 +35,7 @@ FOLDER = "archive"
 PENDING = ".pending"
 TEMPORARY = ".tmp"
 DECISION = "decision"
+COMPACTION = "compaction"
 ROW_GROUP = 131_072
 
 
@@ -103,6 +104,11 @@ def replace(
         if path is not None:
             made.append(_describe(path, old.kind, old.source, old.file_digest))
     return _publish(ledger, made, {s: before[s] for s in replacements}, extra, seen)
+
+
+def add(ledger: Ledger, kind: str, file: Path, *, source: str, extra: Callable[[sqlite3.Connection], None]) -> None:
+    """Make one ready file a segment of its kind, in one commit with *extra*; what that raises undoes both."""
+    _publish(ledger, [_describe(file, kind, source, None)], {}, extra)
 
 
 def tidy(ledger: Ledger) -> list[Path]:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from nextbest.errors import LedgerError
+from nextbest.ledger.archive import COMPACTION
 from nextbest.ledger.kinds import KINDS
 from nextbest.ledger.statements import load
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Sequence
 
     from nextbest.ledger.workspace import Ledger
@@ -46,11 +49,16 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows of one statement of `live.sql`, as anything that speaks the Arrow stream protocol can read them."""
+    """The rows of one statement of `live.sql`, as anything that speaks the Arrow stream protocol can read them.
+
+    `compactions` is how often live rows had become segments when the segments were listed: later, rows would be
+    missing from both, and reading them raises `LedgerError`.
+    """
 
     ledger: Ledger
     statement: str
     parameters: tuple[Any, ...] = ()
+    compactions: int = 0
 
     @property
     def schema(self) -> pa.Schema:
@@ -69,12 +77,20 @@ class Rows:
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         with self.ledger.journal.read() as connection:
+            if compactions(connection) != self.compactions:
+                raise LedgerError("Live rows became segments during this analysis. Run it again.")
             cursor = connection.execute(load("live.sql", self.statement), self.parameters)
             names = [column[0] for column in cursor.description]
             while rows := cursor.fetchmany(_BATCH):
                 columns = dict(zip(names, zip(*rows, strict=True), strict=True))
                 arrays = [_array(columns[f.name], f.type) for f in self.schema]
                 yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def compactions(connection: sqlite3.Connection) -> int:
+    """Give how many segments were made of live rows."""
+    found: int = connection.execute(load("live.sql", "compactions"), (COMPACTION,)).fetchone()[0]
+    return found
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

@@ -39,7 +39,7 @@ def stored(name: str, kind: str, paths: tuple[str, ...], *, live: str | None, me
     """Give the SQL of the view of all rows of a kind: its files and the relation *live*, under canonical ids."""
     parts: list[exp.Query] = [_segments(paths)] if paths else []
     if live is not None:
-        parts.append(_live(kind, live))
+        parts.append(live_rows(kind, live))
     rows = parts[0]
     if len(parts) > 1:
         rows = exp.Union(this=parts[0], expression=parts[1], distinct=False, by_name=True)
@@ -92,7 +92,7 @@ def _segments(paths: tuple[str, ...]) -> exp.Select:
     return exp.select("*").from_(exp.Anonymous(this="read_parquet", expressions=[files]))
 
 
-def _live(kind: str, live: str) -> exp.Query:
+def live_rows(kind: str, live: str) -> exp.Query:
     """Give the journal's rows of a kind with the columns that its segments have."""
     if kind == "decision":
         return _fill(_fixed("live_decision"), live=relation(live), shape=_json([CANDIDATE]))

@@ -5,8 +5,8 @@
 SELECT kind, count(*) FROM event GROUP BY kind;
 
 -- name: event
-SELECT message_id, subject_id, subject_type, ts, ts_offset_min, received_ts, source, body FROM event WHERE kind = ?
-ORDER BY seq;
+SELECT message_id, subject_id, subject_type, ts, ts_offset_min, received_ts, source, body FROM event
+WHERE kind = ?1 AND seq <= ?2 ORDER BY seq;
 
 -- name: outcomes
 SELECT outcome_id, decision_id, subject_id, ts, name, value, source FROM outcome ORDER BY ts, outcome_id;
@@ -34,3 +34,12 @@ SELECT 'outcomes', count(*) FROM outcome
 UNION ALL SELECT 'identities', count(*) FROM identity
 UNION ALL SELECT 'consent', count(*) FROM consent
 UNION ALL SELECT 'decisions', count(*) FROM decision;
+
+-- name: last
+SELECT max(seq) FROM event WHERE kind = ?;
+
+-- name: take
+DELETE FROM event WHERE kind = ? AND seq <= ?;
+
+-- name: compactions
+SELECT count(*) FROM segment WHERE source = ?;
