@@ -1,0 +1,139 @@
+"""The sums of the log are those of a plain loop over decisions and what followed."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+from tests.ledger.makers import NOW, decision
+
+from nextbest.errors import UnknownNameError
+from nextbest.ledger import Ledger, archive, decisions, identities, outcomes, statistics
+from nextbest.types import Outcome
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+DAY = timedelta(days=1)
+Order = tuple[str, "datetime", float]
+
+
+def fill(ledger: Ledger, seed: int) -> tuple[list[tuple[str, str, str, datetime]], list[Order]]:
+    """Put decisions and orders in; gives them as (subject, arm, action, ts) and (subject, ts, value)."""
+    rng = random.Random(seed)
+    made = [
+        (
+            f"c{rng.randrange(80)}",
+            rng.choice(["policy", "policy", "holdout", "random"]),
+            rng.choice(["coupon", "none"]),
+            NOW - rng.randrange(1, 60 * 24) * timedelta(hours=1),
+        )
+        for _ in range(300)
+    ]
+    rows = [
+        decision(i, subject_id=s, arm=arm, action=action, ts=ts, choice_probability=0.9 if action == "coupon" else 0.1)
+        for i, (s, arm, action, ts) in enumerate(made)
+    ]
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, rows))
+    orders = [
+        (f"c{rng.randrange(80)}", NOW - rng.randrange(60 * 24 * 60) * timedelta(minutes=1), float(rng.randrange(1, 90)))
+        for _ in range(600)
+    ]
+    names = zip(("subject_id", "ts", "revenue"), zip(*orders, strict=True), strict=True)
+    archive.append(ledger, "order", pa.table({name: list(values) for name, values in names}), source="file")
+    return made, orders
+
+
+def slow(
+    made: list[tuple[str, str, str, datetime]], orders: list[Order], *, days: int, due: datetime, once: bool
+) -> dict[tuple[str, str], tuple[int, float, float]]:
+    """Give n, total and total of squares per arm and action by looking at everything."""
+    sums: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for subject in {row[0] for row in made}:
+        mine = sorted((row for row in made if row[0] == subject and row[3] <= due), key=lambda row: row[3])
+        if mine:
+            _, arm, action, ts = mine[0]
+            followed = [v for s, t, v in orders if s == subject and ts < t <= ts + days * DAY]
+            sums[arm, action].append(float(bool(followed)) if once else sum(followed))
+    return {key: (len(v), sum(v), sum(x * x for x in v)) for key, v in sums.items()}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("outcome", "days", "once"), [("order", 10, True), ("revenue_14d", 14, False)])
+def test_arms_are_the_sums_of_a_plain_loop(ledger: Ledger, seed: int, outcome: str, days: int, *, once: bool) -> None:
+    """Each subject counts once, by its first decision whose window is over, with what followed within the window."""
+    made, orders = fill(ledger, seed)
+    happened = statistics.happened(ledger, outcome, days=10)
+    assert (happened.days, happened.once) == (days, once)
+    assert happened.end is not None
+    found = statistics.arm_statistics(ledger, "win_back", happened, as_of=NOW)
+    expected = slow(made, orders, days=days, due=min(NOW, happened.end) - days * DAY, once=once)
+    assert found.keys() == expected.keys()
+    for key, sums in found.items():
+        assert (sums.n, sums.total, sums.total_squares) == pytest.approx(expected[key])
+    late = sum(ts > NOW - days * DAY for *_, ts in made)
+    assert late > 0  # decisions that are still pending were among them
+
+
+def test_other_modes_and_plays_do_not_count(ledger: Ledger) -> None:
+    """Shadow and replayed decisions, and those of other plays, are in no arm."""
+    rows = [
+        decision(1, ts=NOW - 20 * DAY),
+        decision(2, ts=NOW - 20 * DAY, mode="shadow"),
+        decision(3, ts=NOW - 20 * DAY, play="other"),
+    ]
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, rows))
+    archive.append(ledger, "order", pa.table({"subject_id": ["c1"], "ts": [NOW - DAY]}), source="file")
+    happened = statistics.happened(ledger, "order", days=10)
+    found = statistics.arm_statistics(ledger, "win_back", happened, as_of=NOW)
+    assert {key: sums.n for key, sums in found.items()} == {("policy", "coupon"): 1}
+
+
+def test_merged_subjects_count_once(ledger: Ledger) -> None:
+    """Two ids of one person are one subject, and what either id did counts."""
+    rows = [decision(1, ts=NOW - 20 * DAY), decision(2, ts=NOW - 19 * DAY)]
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, rows))
+    archive.append(ledger, "order", pa.table({"subject_id": ["c2"], "ts": [NOW - 15 * DAY]}), source="file")
+    archive.append(ledger, "page_view", pa.table({"subject_id": ["c2"], "ts": [NOW]}), source="file")
+    identities.merge(ledger, "c2", "c1", why="test")
+    happened = statistics.happened(ledger, "order", days=10)
+    (sums,) = statistics.arm_statistics(ledger, "win_back", happened, as_of=NOW).values()
+    assert (sums.n, sums.total) == (1, 1.0)
+
+
+def test_recorded_outcomes_count_by_their_name(ledger: Ledger) -> None:
+    """An outcome that was recorded under a name counts with its value; an unknown name says the near word."""
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, [decision(1, ts=NOW - 20 * DAY)]))
+    outcomes.record(ledger, [
+        Outcome(outcome_id="o1", subject_id="c1", ts=NOW - 18 * DAY, name="renewal", value=40.0),
+        Outcome(outcome_id="o2", subject_id="c1", ts=NOW, name="other", value=1.0),
+    ])  # fmt: skip
+    happened = statistics.happened(ledger, "renewal", days=10)
+    (sums,) = statistics.arm_statistics(ledger, "win_back", happened, as_of=NOW).values()
+    assert (sums.n, sums.total, sums.total_squares) == (1, 40.0, 1600.0)
+    with pytest.raises(UnknownNameError, match="Did you mean 'renewal'"):
+        statistics.happened(ledger, "renewel", days=10)
+
+
+def test_actions_are_weighted_by_one_over_their_probability(ledger: Ledger) -> None:
+    """Those who got the action and those who got none weigh one over the probability with which that was drawn."""
+    rows = [
+        decision(1, ts=NOW - 20 * DAY, arm="random"),
+        decision(2, ts=NOW - 20 * DAY, arm="random", action="none", choice_probability=0.1),
+        decision(3, ts=NOW - 20 * DAY, arm="random", action="none", choice_probability=0.1),
+    ]
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, rows))
+    table = pa.table({"subject_id": ["c1", "c3", "x"], "ts": [NOW - 19 * DAY, NOW - 19 * DAY, NOW]})
+    archive.append(ledger, "order", table, source="file")
+    happened = statistics.happened(ledger, "order", days=10)
+    found = {
+        (r["action_id"], r["taken"]): r
+        for r in statistics.action_sums(ledger, "win_back", happened, as_of=NOW).to_pylist()
+    }
+    taken, none = found["coupon", True], found["coupon", False]
+    assert (taken["n"], taken["w"], taken["wy"]) == pytest.approx((1, 1 / 0.9, 1 / 0.9))
+    assert (none["n"], none["w"], none["wy"], none["ww"]) == pytest.approx((2, 20.0, 10.0, 200.0))
