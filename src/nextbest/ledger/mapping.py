@@ -26,7 +26,10 @@ class ColumnRule:
     """Fill the ledger column `to` from the file's column `source` (a header, or a 0-based position), parsed as said.
 
     `scale` multiplies a number (minor units: 0.01). `path` reaches into a JSON value ("items", "0", "price").
-    `aggregate` says how the lines of one group become one value. `values` renames values ("Won" -> "true").
+    `aggregate` says how the lines of one group become one value. `values` renames values ("Won" -> "true"), whatever
+    their capitals. `namespace` goes before a subject's id instead of the mapping's own ("" = before this id none).
+    `percent` and `minor_units` divide by 100 unless `scale` says otherwise. Inside an emit that unnests, a rule whose
+    `source` is the nested column reads the element, through `path`.
     """
 
     to: str
@@ -38,6 +41,7 @@ class ColumnRule:
     aggregate: Aggregate = "first"
     values: Mapping[str, str] = field(default_factory=dict)
     confidence: Confidence = 1.0
+    namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,10 @@ class Emit:
 
     `subject` lists the columns that may identify the subject, best first (an id, else an e-mail, else a phone);
     `where` keeps the lines whose column has one of the values; a line kept by no emit is rejected or counted as
-    understood-and-empty by `FileMapping.ignore_unmatched`.
+    understood-and-empty by `FileMapping.ignore_unmatched`. `unnest` names a column with a JSON array, or a path into
+    one ("properties.products"). Where a file has emits with `group_by`, a line without subject or time of its own
+    takes those of its group (Shopify fills them in on the first line of an order only). A link or a consent whose
+    other end is empty is no row, and no reason to refuse the line.
     """
 
     kind: str
@@ -91,7 +98,7 @@ class TextFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What came of one file: accepted + rejected = read, always."""
+    """What came of one file: accepted + rejected = read, always; `rows_new` facts were not there before."""
 
     file: str
     rows_read: int
