@@ -25,6 +25,7 @@ from nextbest.ledger import (
     feedback,
     idempotency,
     identities,
+    intake,
     marks,
     outbox,
     outcomes,
@@ -32,6 +33,7 @@ from nextbest.ledger import (
     published,
 )
 from nextbest.ledger.kinds import KINDS
+from nextbest.ledger.mapping import ColumnRule, Emit, FileMapping
 from nextbest.ledger.statements import load
 from nextbest.ledger.workspace import new_id
 from nextbest.types import Outcome
@@ -338,3 +340,39 @@ def test_rows_deleted_long_ago_leave_no_copies(ledger: Ledger) -> None:
     assert residue(ledger.path, gone) != []  # else this test shows nothing
     erasure.erase(ledger, min(there))
     assert residue(ledger.path, gone | {min(there)}) == []
+
+
+def test_a_person_who_came_by_import_is_erased(ledger: Ledger) -> None:
+    """What intake stored, linked and rejected about a person is gone; the load itself stays on record."""
+    rules = ("email", "first_name", "last_name", "phone", "city", "address")
+    emit = Emit(
+        kind="subjects",
+        columns=(
+            *(ColumnRule(to=n, source=n) for n in rules),
+            ColumnRule(to="created_ts", source="made", parse="timestamp"),
+        ),
+        subject=(
+            ColumnRule(to="subject_id", source="id", parse="id"),
+            ColumnRule(to="email", source="email", parse="email"),
+        ),
+    )
+    mapping = FileMapping(system="generic", table="people", confidence=1.0, emits=(emit,), namespace="shop")
+    data = pa.table({
+        "id": ["zcnr1", "zcnr1", "kept1", "", "zcnr1"],
+        "email": ["zcnr1@example.com", "", "kept1@example.com", "zcnrnobody@example.com", "zcnr1@example.com"],
+        "first_name": ["Zcnrfirst", "", "Kept", "Zcnrsecond", "Zcnrfirst"],
+        "last_name": ["Zcnrlast", "", "Kept", "", "Zcnrlast"],
+        "phone": ["", "+49 170 7777777", "", "", ""],
+        "city": ["zcnrcity", "", "keptcity", "", ""],
+        "address": ["zcnrstreet 1", "", "", "zcnrlane", ""],
+        "made": ["2025-01-01", "2025-01-02", "2025-01-03", "2025-01-04", "zcnr 45/13/2025"],
+    })  # fmt: skip
+    loaded = intake.import_table(ledger, data, mapping, name="people.csv", digest="abc12345")
+    assert (loaded.rows_read, loaded.rows_rejected) == (5, 1)
+    assert residue(ledger.path, ["zcnr1", "zcnr 45"]) != []
+    erasure.erase(ledger, identities.resolve(ledger, "zcnr1@example.com"))
+    erasure.erase(ledger, identities.resolve(ledger, "zcnrnobody@example.com"))
+    assert residue(ledger.path, ["zcnr", "7777777", "777 7777"]) == []
+    assert "shop:kept1" in analysis.table(ledger, "subjects")["subject_id"].to_pylist()
+    assert intake.import_table(ledger, data, mapping, name="people.csv", digest="abc12345").already_loaded
+    assert chain.verify(ledger).ok

@@ -38,7 +38,7 @@ RESTORING = "restoring"
 FORMAT = 1
 _CHUNK = 1 << 20
 _ATTEMPTS = 5
-_LEFT_OUT = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", RESTORING)
+_LEFT_OUT = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", RESTORING, ".door", ".room")
 # What the zip and manifest readers raise on damaged bytes; NotImplementedError and RuntimeError mean changed flags.
 _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, struct.error, msgspec.MsgspecError, LookupError, EOFError, ValueError,

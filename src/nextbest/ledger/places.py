@@ -55,6 +55,8 @@ TABLES: tuple[Place, ...] = (
 FILES: tuple[Place, ...] = (
     Place(name="nextbest.toml", how="kept", why="written by the operator; no place for a person's data"),
     Place(name=".secret", how="nothing_personal", why="random bytes"),
+    Place(name=".door", how="nothing_personal", why="an empty file that processes lock"),
+    Place(name=".room", how="nothing_personal", why="an empty file that processes lock"),
     Place(name="stop", how="nothing_personal", why="the kill switch"),
     Place(name="restoring", how="nothing_personal", why="the mark of a restore that is not done"),
     Place(name="ledger.sqlite", how="delete_rows", why="and written anew"),
