@@ -62,8 +62,8 @@ class Csv:
         )
 
 
-def write_table(path: str | Path, table: pa.Table) -> None:
-    """Write a table as CSV or Parquet by the ending of the path; the file appears whole or not at all."""
+def write_table(path: str | Path, table: pa.Table) -> Path:
+    """Write a table as CSV or Parquet by the ending of the path, and give the path; the file appears whole or not at all."""
     target = Path(path)
     if target.suffix.lower() == ".parquet":
         import pyarrow.parquet as pq
@@ -73,6 +73,7 @@ def write_table(path: str | Path, table: pa.Table) -> None:
         write_csv(target, table)
     else:
         raise UsageError(f"'{target.name}' has no ending that says how to write it. Use one of: {', '.join(ENDINGS)}.")
+    return target
 
 
 def write_csv(path: str | Path, table: pa.Table) -> None:
