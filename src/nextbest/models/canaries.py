@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nextbest.errors import ModelError, NextbestError
-from nextbest.ledger import analysis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nextbest.ledger import Ledger
     from nextbest.types import Model
 
 _CLOSE = 1e-6  # another processor may round the last digits otherwise
@@ -56,14 +53,3 @@ def compare(model: Model, canary: Mapping[str, Any], name: str) -> None:
             raise ModelError(
                 f"The part '{name}' no longer says what it said when it was saved ('{column}'). Fit it again."
             )
-
-
-def everyone(ledger: Ledger) -> list[str]:
-    """Give the id of everyone with an event or attributes: who may have taught a model that does not say."""
-    known: set[str] = set()
-    for kind in analysis.kinds_present(ledger):
-        if kind in analysis.NAMES:
-            rows = analysis.table(ledger, kind)
-            if "subject_id" in rows.column_names:
-                known.update(pc.unique(rows["subject_id"]).to_pylist())
-    return sorted(k for k in known if k is not None)

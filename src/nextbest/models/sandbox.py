@@ -42,15 +42,26 @@ def check(folder: Path, sha256: str) -> None:
     command = [sys.executable, "-m", "nextbest.models.sandbox", str(folder), sha256]
     try:
         done = subprocess.run(  # noqa: S603 (our own module, a folder and a hash)
-            command, capture_output=True, text=True, timeout=_SECONDS, check=False, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
             f"Model {folder.name} took over {_SECONDS} s to load, so it is refused. Fit it again."
         ) from error
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
-        raise ModelError(f"Model {folder.name} was refused when it was first loaded: {last}")
+        raise ModelError(f"Model {folder.name} was refused when it was first loaded: {_last_words(done)}")
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"the process that tried it died (signal {-done.returncode}). Fit it again."
+    return (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}."])[-1]
 
 
 def read(path: Path, largest: int) -> bytes:
