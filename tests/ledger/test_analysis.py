@@ -154,6 +154,14 @@ def test_a_table_as_of_a_moment_ignores_what_came_later(ledger: Ledger) -> None:
     known = analysis.table(ledger, "order", before=cut, known_before=cut, columns=["subject_id"])
     assert known["subject_id"].to_pylist() == ["a"]
     assert analysis.table(ledger, "order", since=cut, columns=["subject_id"])["subject_id"].to_pylist() == ["b"]
+    rows = [{"subject_id": "a", "valid_from": NOW - n * DAY, "received_ts": NOW - DAY, "city": f"{n}"} for n in (9, 5)]
+    rows.append(rows[0] | {"valid_from": NOW - 4 * DAY, "received_ts": NOW, "city": "correction"})
+    archive.append(ledger, "subjects", states(*rows), source="test")
+    cities = [
+        analysis.table(ledger, "subjects", columns=["city"], **limits)["city"].to_pylist()
+        for limits in ({}, {"before": NOW - 5 * DAY}, {"before": NOW, "known_before": NOW})
+    ]
+    assert cities == [["correction"], ["9"], ["5"]]
 
 
 def decision(decision_id: str, subject_id: str) -> Decision:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nextbest.errors import ConflictError, DataError, UnknownNameError
-from nextbest.ledger import Ledger, analysis, archive, catalogue, create, open_ledger
+from nextbest.ledger import Ledger, analysis, archive, catalogue, create, events, open_ledger
 from nextbest.ledger.catalogue import FileRecord
 from nextbest.ledger.kinds import kind
 
@@ -184,3 +184,18 @@ def test_what_was_committed_is_there_after_reopening(ledger: Ledger) -> None:
     ledger.journal.close()
     with open_ledger(ledger.path, clock=lambda: NOW) as again:
         assert analysis.table(again, "order").equals(before)
+
+
+def test_verify_finds_a_damaged_journal(ledger: Ledger) -> None:
+    """A journal whose pages were overwritten is named."""
+    events.ingest(
+        ledger, [{"kind": "order", "message_id": f"m{i}", "subject_id": "a", "ts": NOW} for i in range(500)], source="x"
+    )
+    ledger.journal.checkpoint()
+    ledger.journal.close()
+    data = bytearray((ledger.path / "ledger.sqlite").read_bytes())
+    data[-40_960:] = bytes(40_960)
+    (ledger.path / "ledger.sqlite").write_bytes(data)
+    with open_ledger(ledger.path, clock=lambda: NOW) as again:
+        assert len(archive.verify(again)) == 1
+        assert "ledger.sqlite" in archive.verify(again)[0] or "The journal" in archive.verify(again)[0]

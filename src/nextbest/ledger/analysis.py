@@ -130,14 +130,12 @@ def table(
     limits = {"before": before, "since": since, "known_before": known_before}
     parameters = {k: v for k, v in limits.items() if v is not None}
     wanted = [exp.column(c, quoted=True) for c in columns] if columns is not None else [exp.Star()]
-    if name in views.ID and before is not None:
-        states = views.latest(name, history=_NEEDS[name], before=exp.Parameter(this=exp.var("before")))
+    query = exp.select(*wanted).from_(views.relation(name))
+    if name in views.ID and parameters:
+        states = views.latest(name, history=_NEEDS[name]).where(*_conditions("valid_from", parameters))
         query = exp.select(*wanted).from_(states.subquery("states"))
-        parameters = {"before": before}
     else:
-        query = exp.select(*wanted).from_(views.relation(name))
-        for condition in _conditions(_MOMENT.get(name, "ts"), parameters):
-            query = query.where(condition)
+        query = query.where(*_conditions(_MOMENT.get(name, "ts"), parameters))
     return fetch(ledger, query, parameters=parameters or None)
 
 

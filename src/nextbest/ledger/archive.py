@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nextbest.errors import ConflictError, DataError, nearest
+from nextbest.errors import ConflictError, DataError, LedgerError, nearest
 from nextbest.ledger import catalogue, chain
 from nextbest.ledger.files import digest_file, scratch, sweep, sync
 from nextbest.ledger.kinds import kind as find_kind
+from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
 from nextbest.ledger.workspace import new_id
 
@@ -131,8 +132,16 @@ def tidy(ledger: Ledger) -> list[Path]:
 
 
 def verify(ledger: Ledger) -> list[str]:
-    """Give the problems of the segments: a file that is missing or no longer has the bytes it was stored with."""
-    problems = []
+    """Give the problems of the files: a damaged journal; a segment that is missing or not what was stored.
+
+    A changed byte in a row of the journal that is not chained (an event, an identity) is not found.
+    """
+    try:
+        with ledger.journal.read() as connection:
+            problems = [f"The journal: {state}" for (state,) in connection.execute(load("replay.sql", "check"))]
+    except LedgerError as error:
+        return [str(error)]
+    problems = [p for p in problems if not p.endswith(": ok")]
     for segment in catalogue.listing(ledger):
         path = ledger.path / segment.path
         if not path.is_file():

@@ -48,10 +48,10 @@ def stored(name: str, kind: str, paths: tuple[str, ...], *, live: str | None, me
     return create(name, rows)
 
 
-def latest(kind: str, *, history: str, before: exp.Expr | None = None) -> exp.Select:
+def latest(kind: str, *, history: str) -> exp.Select:
     """Give the last known value of every column of `subjects` or `items`, one row per id, from their *history*.
 
-    `before` keeps the states that were valid before that moment; a state without a moment was always valid.
+    A state without a moment was always valid. Conditions added with `where` choose among the states.
     """
     key = ID[kind]
     columns = [c.name for c in KINDS[kind].columns if c.name != key]
@@ -60,8 +60,6 @@ def latest(kind: str, *, history: str, before: exp.Expr | None = None) -> exp.Se
     query = exp.select(exp.column(key)).from_(relation(history)).group_by(exp.column(key))
     for name in columns:
         query = query.select(_latest_value(name, moment))
-    if before is not None:
-        query = query.where(exp.or_(exp.column("valid_from").is_(exp.null()), exp.column("valid_from") < before))
     return query
 
 
