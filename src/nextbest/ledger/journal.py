@@ -100,6 +100,11 @@ class Journal:
                     connection.execute("ROLLBACK")
                 self._give_back(connection)
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work wait for the writing thread, about."""
+        return self._queue.qsize()
+
     def checkpoint(self) -> bool:
         """Fold the write-ahead log into the file and empty it, so that erased bytes are gone from both.
 

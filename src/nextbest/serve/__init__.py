@@ -1,0 +1,6 @@
+"""HTTP over the verbs: one table of routes, one gate in front of all of them, one page. Start at `routes.py`."""
+
+from nextbest.serve.app import create_app
+from nextbest.serve.listen import run
+
+__all__ = ["create_app", "run"]

@@ -1,0 +1,173 @@
+"""One short function per route of the API: a checked request in, a reply out. They run in threads and may block."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.responses import PlainTextResponse, Response
+
+from nextbest import operations, verbs
+from nextbest.errors import NextbestError, UsageError
+from nextbest.serve import bodies
+from nextbest.serve.openapi import describe
+from nextbest.types import NO_ACTION, Outcome
+
+if TYPE_CHECKING:
+    from nextbest.serve.service import Asked, Service
+    from nextbest.types import Decision
+
+_log = logging.getLogger("nextbest")
+_SOURCE = "api"
+_FAULT = "Something that the decision needs is broken, so nothing is done."
+
+
+def decide(service: Service, asked: Asked) -> bodies.DecideReply:
+    """Give the best action. A fault of a model or a store gives `none`, degraded: never an error of the server."""
+    body: bodies.DecideBody = asked.body
+    started = time.perf_counter()
+    try:
+        made = verbs.decide_one(service.ledger, body.play, body.subject_id, context=body.context, mode=body.mode)
+    except UsageError:
+        raise
+    except (NextbestError, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        _log.error("decide: %s", type(error).__name__)
+        reply = _nothing()
+    else:
+        reply = _decided(made)
+    seconds = time.perf_counter() - started
+    service.metrics.decision(arm=reply.arm, mode=body.mode, degraded=reply.degraded, seconds=seconds)
+    return reply
+
+
+def _decided(made: Decision) -> bodies.DecideReply:
+    return bodies.DecideReply(
+        decision_id=made.decision_id,
+        action_id=made.action_id,
+        choice_probability=made.choice_probability,
+        response_probability=made.chosen.response_probability,
+        expected_value=made.chosen.expected_value,
+        reason=made.reason,
+        arm=made.arm,
+        degraded=made.degraded,
+        policy_version=made.policy_version,
+        model_versions=dict(made.model_versions),
+    )
+
+
+def _nothing() -> bodies.DecideReply:
+    return bodies.DecideReply(
+        decision_id=f"d_unlogged_{secrets.token_hex(8)}",
+        action_id=NO_ACTION,
+        choice_probability=None,
+        response_probability=None,
+        expected_value=None,
+        reason=_FAULT,
+        arm="policy",
+        degraded=True,
+        policy_version="",
+        model_versions={},
+    )
+
+
+def events(service: Service, asked: Asked) -> bodies.EventsReply:
+    """Store events; give a receipt for each."""
+    receipts = verbs.ingest(service.ledger, asked.body.events, source=_SOURCE)
+    states = [r.status for r in receipts]
+    return bodies.EventsReply(
+        stored=states.count("stored"),
+        duplicates=states.count("duplicate"),
+        rejected=states.count("rejected"),
+        receipts=[bodies.ReceiptReply(message_id=r.message_id, status=r.status, why=r.why) for r in receipts],
+    )
+
+
+def outcomes(service: Service, asked: Asked) -> bodies.OutcomesReply:
+    """Store outcomes; give how many were new."""
+    rows = [Outcome(**{**msgspec.structs.asdict(o), "source": o.source or _SOURCE}) for o in asked.body.outcomes]
+    return bodies.OutcomesReply(received=len(rows), new=verbs.record(service.ledger, rows))
+
+
+def consent(service: Service, asked: Asked) -> bodies.ConsentReply:
+    """Record consent; give the version from which it binds."""
+    said = msgspec.structs.asdict(asked.body)
+    subject_id = said.pop("subject_id")
+    return bodies.ConsentReply(version=operations.consent(service.ledger, subject_id, **said))
+
+
+def predict(service: Service, asked: Asked) -> bodies.PredictReply:
+    """Give the published predictions of each asked-for subject."""
+    found = [(s, *operations.predictions(service.ledger, s)) for s in asked.body.subject_ids]
+    return bodies.PredictReply(
+        subjects=[
+            bodies.SubjectPredictions(subject_id=s, predictions=values, model_versions=versions)
+            for s, values, versions in found
+        ]
+    )
+
+
+def erase(service: Service, asked: Asked) -> bodies.EraseReply:
+    """Erase a person; give the receipt."""
+    done = verbs.erase(service.ledger, asked.body.subject_id, dry_run=asked.body.dry_run)
+    return bodies.EraseReply(
+        subject_id=done.subject_id,
+        removed=dict(done.removed),
+        models_marked=list(done.models_marked),
+        receipt_id=done.receipt_id,
+        dry_run=done.dry_run,
+        notes=list(done.notes),
+    )
+
+
+def feedback(service: Service, asked: Asked) -> bodies.FeedbackReply:
+    """Store a judgement, in the name of the key or session that gave it."""
+    body: bodies.FeedbackBody = asked.body
+    changed = body.action_id if body.verdict == "change" else None
+    given = operations.feedback(
+        service.ledger, body.decision_id, verdict=body.verdict, by=asked.who.name, action_id=changed
+    )
+    return bodies.FeedbackReply(feedback_id=given)
+
+
+def subject(service: Service, asked: Asked) -> bodies.SubjectReply:
+    """Give what is known about a subject."""
+    return msgspec.convert(_plain(operations.subject(service.ledger, asked.parameter)), bodies.SubjectReply)
+
+
+def decision(service: Service, asked: Asked) -> bodies.DecisionReply:
+    """Give one row of the decision log."""
+    return msgspec.convert(_plain(operations.decision(service.ledger, asked.parameter)), bodies.DecisionReply)
+
+
+def _plain(value: Any) -> dict[str, Any]:  # noqa: ANN401 (a dataclass of any room)
+    return asdict(value)
+
+
+def live(service: Service, asked: Asked) -> bodies.LiveReply:
+    """Say that the process answers."""
+    del service, asked
+    return bodies.LiveReply(live=True)
+
+
+def ready(service: Service, asked: Asked) -> Response:
+    """Say whether the workspace can be trusted now; 503 when not."""
+    del asked
+    why = operations.not_ready(service.ledger)
+    reply = bodies.ReadyReply(ready=False, why=list(why)) if why else bodies.ReadyReply(ready=True)
+    return Response(msgspec.json.encode(reply), 503 if why else 200, media_type="application/json")
+
+
+def figures(service: Service, asked: Asked) -> Response:
+    """Give the counters as text."""
+    del asked
+    return PlainTextResponse(service.metrics.text(operations.gauges(service.ledger)))
+
+
+def document(service: Service, asked: Asked) -> Response:
+    """Give the API as an OpenAPI document."""
+    del asked
+    return Response(msgspec.json.encode(describe(service.routes)), media_type="application/json")

@@ -1,0 +1,150 @@
+"""The ASGI application: the table of routes behind the gate. Work that blocks runs in threads, so commits group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import anyio
+import msgspec
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route as StarletteRoute
+
+from nextbest import operations
+from nextbest.errors import NextbestError
+from nextbest.serve import reading
+from nextbest.serve.bodies import EraseReply, Reply
+from nextbest.serve.gate import WHO, Gate
+from nextbest.serve.replies import JSON, failed, problem, refused
+from nextbest.serve.routes import ROUTES, Route
+from nextbest.serve.service import Asked, Refusal, Service
+from nextbest.serve.sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from nextbest.ledger import Ledger
+
+THREADS = 64
+WAITING = 512  # more than this would wait longer than any client does
+_KEY_MOST = 255
+
+
+def create_app(
+    ledger: Ledger, *, token: str | None = None, hosts: Collection[str] = (), secure: bool = False
+) -> ASGIApp:
+    """Give the application that serves a workspace; `token` opens the page, `hosts` adds to `[server] hosts`."""
+    service = Service(ledger=ledger, routes=ROUTES)
+    desk = _Desk(service)
+    routes = [StarletteRoute(r.path, desk.endpoint(r), methods=[r.method], name=r.call.__name__) for r in ROUTES]
+    inner = Starlette(routes=routes, exception_handlers={404: _not_here, 405: _not_here, Exception: _broken})
+    inner.router.redirect_slashes = False
+    sessions = Sessions(token=token, clock=ledger.clock, secure=secure)
+    return Gate(inner, ledger=ledger, routes=ROUTES, sessions=sessions, hosts={*ledger.config.server.hosts, *hosts})
+
+
+class _Desk:
+    """Takes requests that have passed the gate, one after another per idempotency key."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._threads = anyio.CapacityLimiter(THREADS)
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+
+    def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
+        """Give the function that answers a route."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                response = await self._answer(request, route)
+            except Refusal as refusal:
+                response = refused(refusal)
+            except NextbestError as error:
+                response = failed(error)
+            self._service.metrics.request(route.method, route.path, response.status_code)
+            return response
+
+        return answer
+
+    async def _answer(self, request: Request, route: Route) -> Response:
+        if self._threads.statistics().tasks_waiting > WAITING:
+            raise Refusal(429, "busy", "Too many requests wait.", Retry_After="1")
+        who = request.scope[WHO]
+        given = request.path_params.get(route.parameter, "")
+        raw, body = b"", None
+        media = reading.media_type(request)
+        if route.body is not None:
+            raw = await reading.read(request, route)
+            body = reading.parse(raw, route, media)
+        asked = Asked(who=who, body=body, parameter=given, query=request.query_params)
+        is_form = route.form and media == reading.FORM
+        if route.form and who.csrf:
+            self._check_csrf(request, asked)
+        key = request.headers.get("idempotency-key") if route.kept and not is_form else None
+        reply = await self._run(route, asked) if key is None else await self._once(route, asked, key, raw)
+        return RedirectResponse(f"/#{body.decision_id}", 303) if is_form and body is not None else reply
+
+    @staticmethod
+    def _check_csrf(request: Request, asked: Asked) -> None:
+        given = asked.body.csrf or request.headers.get("x-csrf-token", "")
+        if not Sessions.same(given, asked.who.csrf):
+            raise Refusal(403, "csrf", "This form is of another session. Load the page again.")
+
+    async def _run(self, route: Route, asked: Asked) -> Response:
+        reply = await to_thread.run_sync(route.call, self._service, asked, limiter=self._threads)
+        return reply if isinstance(reply, Response) else _json(reply)
+
+    async def _once(self, route: Route, asked: Asked, key: str, raw: bytes) -> Response:
+        """Answer a key's first request, and give later ones the same reply."""
+        if not 0 < len(key) <= _KEY_MOST or not key.isascii() or not key.isprintable():
+            raise Refusal(400, "malformed", f"An Idempotency-Key is 1 to {_KEY_MOST} printable ASCII characters.")
+        ledger, name = self._service.ledger, f"{asked.who.name}\n{route.path}\n{key}"
+        lock = self._locks.setdefault(name, anyio.Lock())
+        async with lock:
+            before = await to_thread.run_sync(operations.reply_before, ledger, name, raw, limiter=self._threads)
+            if before is not None:
+                return _again(before, asked)
+            response = await self._run(route, asked)
+            kept, about = _to_keep(bytes(response.body), asked)
+            keep = lambda: operations.keep_reply(ledger, name, raw, kept, subject_id=about)  # noqa: E731
+            await to_thread.run_sync(keep, limiter=self._threads)
+            return response
+
+
+def _to_keep(reply: bytes, asked: Asked) -> tuple[bytes, str | None]:
+    """Give what is kept of a reply, and about whom; the receipt of an erasure is kept without the person's id."""
+    about: str | None = getattr(asked.body, "subject_id", None)
+    if asked.body is not None and type(asked.body).__name__ == "EraseBody":
+        receipt = msgspec.json.decode(reply, type=EraseReply)
+        return msgspec.json.encode(msgspec.structs.replace(receipt, subject_id="")), None
+    return reply, about
+
+
+def _again(kept: bytes, asked: Asked) -> Response:
+    if type(asked.body).__name__ == "EraseBody":
+        receipt = msgspec.json.decode(kept, type=EraseReply)
+        return _json(msgspec.structs.replace(receipt, subject_id=asked.body.subject_id))
+    return Response(kept, media_type=JSON)
+
+
+def _json(reply: Reply) -> Response:
+    return Response(msgspec.json.encode(reply), media_type=JSON)
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    """Answer for a path or method that no route has."""
+    del request
+    status = getattr(error, "status_code", 404)
+    said = "There is nothing here." if status == 404 else "This path does not take that method."
+    return problem(status, "not_found" if status == 404 else "method", said, headers=getattr(error, "headers", None))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """Answer for a fault of the program, without saying more than its kind."""
+    del request
+    return problem(500, "fault", f"Something is broken here ({type(error).__name__}). Nothing more is known outside.")

@@ -1,0 +1,68 @@
+"""Listen on a port: loopback unless a proxy in front speaks TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from typing import TYPE_CHECKING
+
+from nextbest.errors import UsageError
+from nextbest.serve.app import create_app
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from nextbest.ledger import Ledger
+
+_DRAIN_S = 10
+
+
+def run(ledger: Ledger, *, host: str, port: int, token: str | None, behind_proxy: bool = False) -> None:
+    """Serve a workspace until told to stop, then close it; raises `UsageError` for an address open to the world."""
+    made = server(ledger, host=host, port=port, token=token, behind_proxy=behind_proxy)
+    with ledger, contextlib.suppress(KeyboardInterrupt):
+        made.run()
+
+
+def server(ledger: Ledger, *, host: str, port: int, token: str | None, behind_proxy: bool = False) -> uvicorn.Server:
+    """Give the server that `run` runs."""
+    if not behind_proxy and not _is_loopback(host):
+        raise UsageError(
+            f"{host} can be reached from other machines, and this service speaks no TLS. Listen on 127.0.0.1, or put"
+            " a proxy that speaks TLS in front and say --behind-proxy."
+        )
+    import uvicorn
+
+    app = create_app(ledger, token=token, hosts=_names(host), secure=behind_proxy)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,  # addresses and paths are personal data
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    return uvicorn.Server(config)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _names(host: str) -> tuple[str, ...]:
+    """Give the name that the bound address answers to; `0.0.0.0` and `::` are no names."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return (host,)
+    if address.is_unspecified:
+        return ()
+    return (f"[{address}]" if address.version == 6 else str(address),)
