@@ -20,6 +20,7 @@ from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     import pyarrow as pa
 
@@ -90,11 +91,13 @@ def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Tod
 
 
 def _newest(decisions: pa.Table) -> pa.Table:
-    """Keep the last live decision per play and subject, from each play's newest run."""
+    """Keep the last live decision per play and subject, from each play's newest run and since.
+
+    A run is what was decided in bulk; one request from a shop must not replace a list of thousands.
+    """
     live = decisions.filter(pc.equal(decisions["mode"], "live"))
-    latest = live.group_by("play").aggregate([("ts", "max")])
     joined = live.sort_by([("ts", "descending"), ("decision_id", "descending")])
-    last = dict(zip(latest["play"].to_pylist(), latest["ts_max"].to_pylist(), strict=True))
+    last = _last(live) | _last(live.filter(pc.not_equal(live["request_id"], "")))
     seen: set[tuple[str, str]] = set()
     keep = []
     keys = zip(joined["play"].to_pylist(), joined["subject_id"].to_pylist(), joined["ts"].to_pylist(), strict=True)
@@ -103,6 +106,12 @@ def _newest(decisions: pa.Table) -> pa.Table:
             seen.add((play, subject))
             keep.append(position)
     return joined.take(keep)
+
+
+def _last(decisions: pa.Table) -> dict[str, datetime]:
+    """Give the moment of the last decision per play."""
+    latest = decisions.group_by("play").aggregate([("ts", "max")])
+    return dict(zip(latest["play"].to_pylist(), latest["ts_max"].to_pylist(), strict=True))
 
 
 def _item(ledger: Ledger, row: Mapping[str, Any], play: Play | None, known: Mapping[str, Feature]) -> Item:
