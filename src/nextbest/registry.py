@@ -27,6 +27,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "bg_nbd": "nextbest.models.bg_nbd:BGNBD",
         "pareto_nbd": "nextbest.models.pareto_nbd:ParetoNBD",
         "gamma_gamma": "nextbest.models.gamma_gamma:GammaGamma",
+        "spend_trees": "nextbest.models.spend_trees:SpendTrees",
     },
     "policies": {
         "rules": "nextbest.policies.rules:Rules",
@@ -69,6 +70,8 @@ def make(group: str, name: str, settings: Mapping[str, Any] | None = None) -> An
     known = [f.name for f in fields(cls) if f.init]
     for key in given:
         if key not in known:
-            message = f"'{name}' has no setting '{key}'.{nearest(key, known)} Known: {', '.join(sorted(known)) or 'none'}."
+            message = (
+                f"'{name}' has no setting '{key}'.{nearest(key, known)} Known: {', '.join(sorted(known)) or 'none'}."
+            )
             raise ConfigError(message)
     return cls(**given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from nextbest.models import clv
+from nextbest.ledger import archive, create
+from nextbest.models import clv, store
 from nextbest.models.order_history import day_of, purchases
 from nextbest.recipes.value import Value
 from nextbest.recipes.value_baselines import last_period, mean_spend, recency_frequency
@@ -66,6 +68,8 @@ def test_the_report_stands_beside_its_baselines(fitted: Fitted) -> None:
     for metric in ("mae", "rmse", "correlation", "normalised_gini", "decile_mape", "total_error"):
         assert np.isfinite(report.metrics[metric])
         assert set(report.baselines) >= {"mean_spend", "last_period", "recency_frequency", "pareto_nbd_gamma_gamma"}
+    assert "correlation" not in report.baselines["mean_spend"]
+    json.dumps([dict(report.metrics), dict(report.baselines), dict(fitted.extra)], allow_nan=False)
     assert report.metrics["rmse"] < min(report.baselines[b]["rmse"] for b in ("mean_spend", "last_period"))
     assert report.metrics["normalised_gini"] > report.baselines["mean_spend"]["normalised_gini"] + 0.3
 
@@ -181,6 +185,21 @@ def test_the_weight_stays_between_a_quarter_and_three_quarters() -> None:
     noise = random.permutation(truth)
     assert clv.blend_weight(truth, truth, noise) == pytest.approx(0.75)
     assert clv.blend_weight(truth, noise, truth) == pytest.approx(0.25)
+
+
+def test_from_the_ledger_and_back_from_disk(orders: pa.Table, tmp_path: Path) -> None:
+    """Orders in a ledger give the same model as the table they came from, and a stored model predicts the same."""
+    numbers = pa.array([f"o{i}" for i in range(orders.num_rows)])
+    rows = orders.append_column("event_id", numbers).append_column("order_id", numbers)
+    as_of = START + timedelta(days=300)
+    with create(tmp_path / "shop") as ledger:
+        archive.append(ledger, "order", rows.append_column("received_ts", orders["ts"]), source="test")
+        recipe = Value(horizon_days=90)
+        made = recipe.fit(ledger, as_of=as_of)
+        assert made.model_id == recipe.fit_orders(before(orders, 300), as_of=as_of).model_id
+        said = recipe.predict(ledger, made, as_of=as_of)
+        store.save(ledger, made)
+        assert recipe.predict(ledger, store.latest(ledger, "value"), as_of=as_of).equals(said)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import numpy as np
 
 from nextbest.models.grouping import Histories, histories, newcomers
 from nextbest.models.likelihood import Estimate, estimate, read_estimate
-from nextbest.models.purchases import by_frequency, purchases_table
+from nextbest.models.purchases import by_frequency, dot, purchases_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,17 +40,17 @@ def log_likelihood(theta: Floats, rows: Histories) -> tuple[float, Floats]:
     log_mix = np.logaddexp(log_end, log_leave)
     per_x = by_frequency(x, lambda k: gammaln(r + k) + gammaln(b + k) - gammaln(a + b + k))
     total = n.sum()
-    value = n @ (per_x + log_mix) + total * (r * theta[1] - gammaln(r) + gammaln(a + b) - gammaln(b))
+    value = dot(n, per_x + log_mix) + total * (r * theta[1] - gammaln(r) + gammaln(a + b) - gammaln(b))
     slope_ab = by_frequency(x, lambda k: psi(a + b + k))
     slope_b = by_frequency(x, lambda k: psi(b + k))
     slope_r = by_frequency(x, lambda k: psi(r + k))
     buys = n * (r + x)
     gradient = np.array(
         [
-            n @ (slope_r - alive * log_last[0] - gone * log_last[1]) + total * (theta[1] - psi(r)),
-            total * r / alpha - buys @ (alive / (alpha + rows.age) + gone / (alpha + rows.recency)),
-            total * psi(a + b) - n @ slope_ab + (n @ gone) / a,
-            total * (psi(a + b) - psi(b)) + n @ (slope_b - slope_ab - gone / np.where(x > 0, b + x - 1, np.inf)),
+            dot(n, slope_r - alive * log_last[0] - gone * log_last[1]) + total * (theta[1] - psi(r)),
+            total * r / alpha - dot(buys, alive / (alpha + rows.age) + gone / (alpha + rows.recency)),
+            total * psi(a + b) - dot(n, slope_ab) + dot(n, gone) / a,
+            total * (psi(a + b) - psi(b)) + dot(n, slope_b - slope_ab - gone / np.where(x > 0, b + x - 1, np.inf)),
         ]
     )
     return float(value), gradient * np.array([r, alpha, a, b])
@@ -70,7 +70,7 @@ def fit_histories(rows: Histories, *, penalty: float = 0.0) -> Estimate:
     """Give the maximum-likelihood estimate; times are scaled to the longest age, results are in the data's unit."""
     unit = float(rows.age.max())
     scaled = replace(rows, recency=rows.recency / unit, age=rows.age / unit)
-    shift = -float(rows.counts @ rows.frequency) * np.log(unit)
+    shift = -dot(rows.counts, rows.frequency) * np.log(unit)
     return estimate(
         NAMES,
         lambda theta: log_likelihood(theta, scaled),

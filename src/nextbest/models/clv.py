@@ -38,6 +38,10 @@ MOST_FOLD_ROWS = 60_000
 FOLDS = 3
 GROUPS = 10  # of customers by prediction, each with its own interval
 _FACTORS = (0.5, 2.0)  # a window that asks for more than this is no guide to the next
+# Of what the total of a window asks for, on the log scale, half is carried on: part of it is drift that stays, part is
+# luck and season of that window. Over 20 cuts of two shops' real orders and three simulated shops the total of the
+# purchase models was off by 7.5% on average with nothing carried on, 9.4% with all, 6.2% with half.
+CARRIED = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +70,16 @@ def learn(bought: Purchases, cut: int, *, horizon_days: int, level: float = 0.9,
     subject = table["subject"].to_numpy()
     spent = window.sums(window.value)[subject]
     bought_days = window.sums()[subject]
-    factors = {
-        "value_factor": _factor(spent, family["value"]),
-        "orders_factor": _factor(bought_days, family["orders"]),
-    }
-    steady = family["value"] * factors["value_factor"]
+    factors = {"value": _factor(spent, family["value"]), "orders": _factor(bought_days, family["orders"])}
+    steady = family["value"] * factors["value"]
     features = features_table(early, inner, label_days, family)
     boosting, weight, blend = _boosted(features, spent, steady, seed)
     late = _purchase_models(known, cut, horizon_days)
     parts = {**late, "spend_trees": boosting} if boosting is not None else late
     facts = {
-        **factors,
+        **{f"{name}_factor": float(factor**CARRIED) for name, factor in factors.items()},
         "value_strays": _strays(spent, blend, level, label_days),
-        "orders_strays": _strays(bought_days, family["orders"] * factors["orders_factor"], level, label_days),
+        "orders_strays": _strays(bought_days, family["orders"] * factors["orders"], level, label_days),
         "weight": weight,
         "label_days": label_days,
         "inner_cut_day": inner,

@@ -14,6 +14,7 @@ import numpy as np
 
 from nextbest.errors import DataError
 from nextbest.models.likelihood import Estimate, estimate, read_estimate
+from nextbest.models.purchases import dot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ def log_likelihood(theta: Floats, orders: Floats, mean_value: Floats) -> tuple[f
     shared = psi(shape + q)
     gradient = np.array(
         [
-            orders @ (shared - psi(shape) + log_spent - log_all),
+            dot(orders, shared - psi(shape) + log_spent - log_all),
             (shared - psi(q) + theta[2] - log_all).sum(),
             (q / gamma - (shape + q) / (gamma + spent)).sum(),
         ]

@@ -23,7 +23,7 @@ import numpy as np
 
 from nextbest.models.grouping import Histories, histories, newcomers
 from nextbest.models.likelihood import Estimate, estimate, read_estimate
-from nextbest.models.purchases import by_frequency, purchases_table
+from nextbest.models.purchases import by_frequency, dot, purchases_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,14 +107,14 @@ def log_likelihood(theta: Floats, rows: Histories) -> tuple[float, Floats]:
     alive, gone = n * np.exp(log_alive - log_sum), n * np.exp(log_gone - log_sum)
     total = n.sum()
     constant = r * theta[1] + s * theta[3] - gammaln(r)
-    value = n @ (by_frequency(x, lambda k: gammaln(r + k)) + log_sum) + total * constant
-    slope = n @ by_frequency(x, lambda k: psi(r + k))
+    value = dot(n, by_frequency(x, lambda k: gammaln(r + k)) + log_sum) + total * constant
+    slope = dot(n, by_frequency(x, lambda k: psi(r + k)))
     gradient = np.array(
         [
-            slope + total * (theta[1] - psi(r)) - alive @ np.log(alpha + t) - gone @ means[0],
-            total * r / alpha - alive @ ((r + x) / (alpha + t)) - gone @ ((r + x) * means[1]),
-            total * theta[3] - alive @ np.log(beta + t) + gone.sum() / s - gone @ means[2],
-            total * s / beta - s * (alive @ (1 / (beta + t))) - (s + 1) * (gone @ means[3]),
+            slope + total * (theta[1] - psi(r)) - dot(alive, np.log(alpha + t)) - dot(gone, means[0]),
+            total * r / alpha - dot(alive, (r + x) / (alpha + t)) - dot(gone, (r + x) * means[1]),
+            total * theta[3] - dot(alive, np.log(beta + t)) + gone.sum() / s - dot(gone, means[2]),
+            total * s / beta - s * dot(alive, 1 / (beta + t)) - (s + 1) * dot(gone, means[3]),
         ]
     )
     return float(value), gradient * np.array([r, alpha, s, beta])
@@ -124,7 +124,7 @@ def fit_histories(rows: Histories, *, penalty: float = 0.0) -> Estimate:
     """Give the maximum-likelihood estimate; times are scaled to the longest age, results are in the data's unit."""
     unit = float(rows.age.max())
     scaled = replace(rows, recency=rows.recency / unit, age=rows.age / unit)
-    shift = -float(rows.counts @ rows.frequency) * np.log(unit)
+    shift = -dot(rows.counts, rows.frequency) * np.log(unit)
     return estimate(
         NAMES,
         lambda theta: log_likelihood(theta, scaled),

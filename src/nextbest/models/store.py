@@ -139,6 +139,13 @@ def verify(ledger: Ledger) -> list[str]:
     return problems
 
 
+def to_refit(ledger: Ledger) -> dict[str, str]:
+    """Give, by model id, why a model that is kept here has to be fitted again: somebody who taught it was erased."""
+    marked = marks.marked(ledger)
+    saved = {folder.name: manifest.said["saved_us"] for manifest, folder in _readable(ledger)}
+    return {name: why for name, (why, since) in marked.items() if name in saved and since >= saved[name]}
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from nextbest.models import clv
-from nextbest.models.evaluate import amount_metrics, bootstrap_interval, normalised_gini, total_error
+from nextbest.models.evaluate import bootstrap_interval, normalised_gini, total_error
 from nextbest.models.order_history import day_of, purchases, summary
 from nextbest.recipes.fitting import model_id, not_enough
-from nextbest.recipes.value_baselines import baselines
+from nextbest.recipes.value_baselines import baselines, told
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ HORIZONS_DAYS = (365, 180, 90, 60, 30, 14)
 FEWEST_REPEATERS = 30  # customers with two purchase days before the first cut that is learnt from
 FEWEST_HISTORY_DAYS = 28  # before the judged window: an inner window of two weeks and two weeks before it
 _LATEST_DAYS = 3650  # a next order further away than ten years is no date
+_ORDER_METRICS = ("mae", "correlation", "total_error")
 _COLUMNS = ("subject_id", "ts", "ts_offset_min", "revenue")
 
 
@@ -123,7 +124,7 @@ class Value:
         window = bought.between(judged, cut)
         subject = seen["table"]["subject"].to_numpy()
         spent, days = window.sums(window.value)[subject], window.sums()[subject]
-        orders = amount_metrics(days, seen["orders"])
+        orders = told(days, seen["orders"])
         held = np.mean((spent >= seen["low"]) & (spent <= seen["high"]))
         return Report(
             recipe=self.name,
@@ -133,11 +134,9 @@ class Value:
             positives=int((spent > 0).sum()),
             evaluation=f"out of time: learnt before {_date(judged)}, judged on the {horizon} days from there",
             metrics={
-                **amount_metrics(spent, seen["value"]),
+                **told(spent, seen["value"]),
                 "interval_held": float(held),
-                "orders_mae": orders["mae"],
-                "orders_correlation": orders["correlation"],
-                "orders_total_error": orders["total_error"],
+                **{f"orders_{name}": orders[name] for name in _ORDER_METRICS if name in orders},
             },
             intervals={
                 "normalised_gini": bootstrap_interval(normalised_gini, spent, seen["value"], draws=50, seed=self.seed),

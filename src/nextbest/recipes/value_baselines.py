@@ -35,7 +35,14 @@ def baselines(
     }
     if seen["boosted"] is not None:
         predicted["boosting"] = seen["boosted"]
-    return {name: amount_metrics(spent, values) for name, values in predicted.items()}
+    return {name: told(spent, values) for name, values in predicted.items()}
+
+
+def told(actual: Floats, predicted: Floats) -> dict[str, float]:
+    """Give the metrics of amounts that can be told: a constant prediction has no correlation, and JSON has no NaN."""
+    constant = len(predicted) == 0 or float(np.ptp(predicted)) == 0
+    found = amount_metrics(actual, predicted)
+    return {n: v for n, v in found.items() if np.isfinite(v) and not (constant and n == "correlation")}
 
 
 def mean_spend(known: Purchases, cut: int, horizon: int) -> Floats:
