@@ -15,8 +15,8 @@ import pyarrow as pa
 from nextbest.channels import mappings
 from nextbest.channels.describe import describe
 from nextbest.channels.files import open_file
-from nextbest.channels.files.parquet import as_text
 from nextbest.channels.files.rows import read_all
+from nextbest.channels.outcome_file import outcomes_from
 from nextbest.channels.override import override
 from nextbest.channels.propose import propose
 from nextbest.channels.recognise import SURE, mapping, recognise
@@ -87,7 +87,7 @@ def load_arrow(ledger: Ledger, table: pa.Table, mapping: FileMapping, *, name: s
 def mapping_for(
     ledger: Ledger, opened: Opened, *, kind: str | None = None, overrides: Mapping[str, str] | None = None
 ) -> FileMapping:
-    """Give what an opened table means: as the user says, as remembered, as recognised by its headers, or as proposed."""
+    """Give what an opened table means: as the user says, as remembered, as recognised, or as proposed."""
     found = None if kind else mappings.recall(ledger.path, opened) or _recognised(opened)
     if found is None:
         return propose(opened, kind=kind, overrides=overrides)
@@ -160,3 +160,6 @@ def _report(loaded: Loaded, found: FileMapping, *, notes: tuple[str, ...] = ()) 
 
 def _share(progress: Progress, done: int, total: int) -> Progress:
     return lambda share: progress((done + share) / total)
+
+
+__all__ = ["LoadedFile", "load_arrow", "load_file", "mapping_for", "outcomes_from", "read_table"]

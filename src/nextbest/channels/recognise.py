@@ -1,7 +1,8 @@
 """Which system a file comes from, by its headers: rare headers say more than common ones.
 
-A header that few tables have weighs log(1 + tables / tables with it). A file is compared to a table by the cosine of
-the two weighted sets; what makes it sure is how much of the file the best table explains and how far the next one is.
+Every table that has a header speaks for it by the header's inverse document frequency, log(tables / tables with it).
+To that sum is added how likely it is to see this many of the table's columns when any share of them may be exported,
+log B(seen + 1, missing + 1). The confidence is the table's share of exp(score) over all tables and "none of them".
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from nextbest.ledger.kinds import kind as find_kind
 from nextbest.ledger.mapping import ColumnRule, Emit, FileMapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
-SURE = 0.5
-NAME_BONUS = 1.15
-UNKNOWN_WEIGHT = 1.0
+SURE = 0.9
+NAMED = 2.0  # what a file name that names the table is worth: as much as a header of one table in seven
+NONE_OF_THEM = 2.0  # what headers must be worth together, shape included, before they outweigh "none of them"
+DAMPING = 0.8  # headers of a table come together: each is worth less than if it came alone
 ALTERNATIVES = 3
+_NEVER = "\x00"  # no cell holds it: the lines of a table without facts are read, counted, and give nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +50,17 @@ def recognise(columns: Sequence[str], *, name: str = "") -> Recognition:
     seen = {normalised(c) for c in columns}
     scored = sorted(((_score(t, seen, name), t) for t in tables()), key=lambda s: (-s[0], s[1].system, s[1].name))
     best, first = scored[0]
-    if best == 0.0:
+    if best == -math.inf:
         return Recognition(system="", table="", confidence=0.0)
-    rivals = tuple((t.system, t.name, round(s, 3)) for s, t in scored[1 : 1 + ALTERNATIVES])
-    sure = _explained(first, seen) * _margin(best, scored[1][0]) * _enough(first, seen)
-    return Recognition(system=first.system, table=first.name, confidence=round(sure, 3), alternatives=rivals)
+    highest = max(best, NONE_OF_THEM)
+    shares = [math.exp(DAMPING * (score - highest)) for score, _ in scored]
+    total = sum(shares) + math.exp(DAMPING * (NONE_OF_THEM - highest))
+    rivals = tuple(
+        (t.system, t.name, round(share / total, 3))
+        for share, (_, t) in zip(shares[1 : 1 + ALTERNATIVES], scored[1:], strict=False)
+    )
+    sure = round(shares[0] / total, 3)
+    return Recognition(system=first.system, table=first.name, confidence=sure, alternatives=rivals)
 
 
 def mapping(
@@ -65,7 +74,9 @@ def mapping(
     if entry is None:
         raise unknown("known table", f"{system}.{name}", [f"{t.system}.{t.name}" for t in tables()])
     present = _present(entry, columns)
-    emits = tuple(e for said in entry.emits if (e := _emit(said, present, sample)) is not None)
+    emits = tuple(e for said in entry.emits for p in _each(said, entry, present, columns) if (e := _emit(said, p, sample)))
+    if entry.empty:
+        emits = (Emit(kind="links", columns=(), where={columns[0]: (_NEVER,)}),)
     made = FileMapping(
         system=system, table=name, confidence=confidence, emits=emits, namespace=entry.namespace, ignore_unmatched=True
     )
@@ -78,7 +89,7 @@ def mapping(
 @cache
 def _weights() -> dict[str, float]:
     counted = Counter(spelling for t in tables() for spelling in {s for s, _ in t.spellings()})
-    return {spelling: math.log(1 + len(tables()) / n) for spelling, n in counted.items()}
+    return {spelling: math.log((len(tables()) + 1) / n) for spelling, n in counted.items()}
 
 
 @cache
@@ -87,43 +98,17 @@ def _known(system: str, name: str) -> dict[str, str]:
     return dict(found.spellings()) if found else {}
 
 
-@cache
-def _length(system: str, name: str) -> float:
-    """Give the length of a table's vector: every column once, with its rarest spelling."""
-    best: dict[str, float] = {}
-    for spelling, column in _known(system, name).items():
-        best[column] = max(best.get(column, 0.0), _weights()[spelling])
-    return math.sqrt(sum(w * w for w in best.values()))
-
-
-def _score(candidate: Table, seen: Iterable[str], name: str) -> float:
+def _score(candidate: Table, seen: set[str], name: str) -> float:
     known = _known(candidate.system, candidate.name)
-    listed = list(seen)
-    common = sum(_weights()[s] ** 2 for s in listed if s in known)
-    own = sum(_weights().get(s, UNKNOWN_WEIGHT) ** 2 for s in listed)
-    if not common:
-        return 0.0
-    cosine = common / math.sqrt(own) / _length(candidate.system, candidate.name)
-    return cosine * (NAME_BONUS if _is_named(candidate, name) else 1.0)
-
-
-def _explained(candidate: Table, seen: Iterable[str]) -> float:
-    """Give the weighted share of the file's headers that the table has."""
-    known = _known(candidate.system, candidate.name)
-    weights = {s: _weights().get(s, UNKNOWN_WEIGHT) for s in seen}
-    return sum(w for s, w in weights.items() if s in known) / max(sum(weights.values()), 1e-9)
-
-
-def _margin(best: float, second: float) -> float:
-    """Give 1 where the next table is less than 0.8 times as like, falling to 0 where it is just as like."""
-    return min(1.0, (1 - second / best) / 0.2)
-
-
-def _enough(candidate: Table, seen: Iterable[str]) -> float:
-    """Give 1 from three common headers that are worth something together; fewer say less."""
-    known = _known(candidate.system, candidate.name)
-    worth = sum(_weights()[s] for s in seen if s in known)
-    return min(1.0, worth / 7.0)
+    worth: dict[str, float] = {}
+    for spelling in seen & known.keys():
+        column = known[spelling]
+        worth[column] = max(worth.get(column, 0.0), _weights()[spelling])
+    if not worth:
+        return -math.inf
+    missing = len(set(known.values())) - len(worth)
+    shape = math.lgamma(len(worth) + 1) + math.lgamma(missing + 1) - math.lgamma(len(worth) + missing + 2)
+    return sum(worth.values()) + shape + (NAMED if _is_named(candidate, name) else 0.0)
 
 
 def _is_named(candidate: Table, name: str) -> bool:
@@ -145,6 +130,20 @@ def _present(entry: Table, columns: Sequence[str]) -> dict[str, str]:
         if spelling in known and spelling not in dropped:
             found.setdefault(known[spelling], column)
     return found
+
+
+def _each(
+    said: Mapping[str, Any], entry: Table, present: Mapping[str, str], columns: Sequence[str]
+) -> Iterator[Mapping[str, str]]:
+    """Give the file's headers once, or once per column that the starred header of the emit stands for."""
+    if "each" not in said:
+        yield present
+        return
+    taken = set(present.values())
+    starts = tuple(start for start, column in entry.starred() if column == said["each"])
+    for column in columns:
+        if column not in taken and normalised(column).startswith(starts):
+            yield {**present, said["each"]: column}
 
 
 def _emit(said: Mapping[str, Any], present: Mapping[str, str], sample: pa.Table | None) -> Emit | None:

@@ -20,6 +20,7 @@ from nextbest.channels.headers import normalised
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+STAR = "*"
 NAMES = ("ga4", "hubspot", "klaviyo", "salesforce", "segment", "shopify", "stripe")
 
 
@@ -35,12 +36,21 @@ class Table:
     drop: tuple[str, ...] = ()
     fill_down: Mapping[str, Any] = field(default_factory=dict)
     file_names: tuple[str, ...] = ()
+    empty: str = ""
 
     def spellings(self) -> Iterator[tuple[str, str]]:
         """Give (normalised spelling, canonical header) of every column."""
         for spelt in self.headers:
             for spelling in spelt:
-                yield normalised(spelling), spelt[0]
+                if not spelling.endswith(STAR):
+                    yield normalised(spelling), spelt[0]
+
+    def starred(self) -> Iterator[tuple[str, str]]:
+        """Give (normalised beginning, canonical header) of the headers that stand for many columns."""
+        for spelt in self.headers:
+            for spelling in spelt:
+                if spelling.endswith(STAR):
+                    yield normalised(spelling), spelt[0]
 
 
 @cache
@@ -68,6 +78,7 @@ def _tables(system: str) -> Iterator[Table]:
             drop=tuple(entry.get("drop", ())),
             fill_down=entry.get("fill_down", {}),
             file_names=tuple(entry.get("file_names", ())),
+            empty=entry.get("empty", ""),
         )
 
 
