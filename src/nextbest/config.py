@@ -111,7 +111,7 @@ def _known_keys(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 (any 
     """Rename at the door and refuse unknown keys, all the way down."""
     if is_dataclass(kind) and isinstance(value, dict):
         hints = get_type_hints(kind)
-        renamed = {_RENAMED.get(k, k): v for k, v in value.items()}
+        renamed: dict[str, Any] = {_RENAMED.get(k) or k: v for k, v in value.items()}
         for key in renamed:
             if key not in hints:
                 known = sorted(hints)

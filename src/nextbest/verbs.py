@@ -65,7 +65,7 @@ def load(
     """
     from nextbest.channels.files import discover
     from nextbest.channels.reading import load_file
-    from nextbest.ledger import identities
+    from nextbest.ledger import compaction, identities, summary
 
     found = discover(paths)
     files: list[LoadedFile] = []
@@ -73,7 +73,8 @@ def load(
         report = None if progress is None else _part(progress, done, len(found))
         files += load_file(ledger, path, kind=kind, overrides=columns, dry_run=dry_run, progress=report)
     joined = 0 if dry_run else identities.join_duplicates(ledger)
-    return LoadReport(files=tuple(files), subjects=_subjects(ledger), duplicates_joined=joined)
+    compaction.compact(ledger)
+    return LoadReport(files=tuple(files), subjects=len(summary.subjects(ledger)), duplicates_joined=joined)
 
 
 def load_table(ledger: Ledger, table: pa.Table, mapping: FileMapping, *, name: str) -> LoadedFile:
@@ -273,7 +274,7 @@ def find_play(ledger: Ledger, name: str) -> Play:
 
 def data_end(ledger: Ledger) -> datetime:
     """Give the first midnight (UTC) after the last order or event, at most the start of the day after now."""
-    from nextbest.ledger.summary import last_event
+    from nextbest.ledger.catalogue import last_event
 
     now = ledger.clock()
     last = last_event(ledger)
@@ -325,12 +326,6 @@ def _known_about_everyone(ledger: Ledger, as_of: datetime) -> tuple[pa.Table, di
             table = table.join(said.select(fresh), keys="subject_id", join_type="left outer").sort_by("subject_id")
             versions[fitted.recipe] = fitted.model_id
     return table, versions
-
-
-def _subjects(ledger: Ledger) -> int:
-    from nextbest.ledger.summary import count_subjects
-
-    return count_subjects(ledger)
 
 
 def _part(progress: Progress, done: int, total: int) -> Progress:

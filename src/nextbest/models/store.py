@@ -169,22 +169,9 @@ def _subjects(ledger: Ledger, fitted: Fitted, given: Sequence[str] | None) -> by
         width = 8
         prefixes = {data[at : at + width] for data in carried for at in range(0, len(data), width)}
         return b"".join(sorted(prefixes))
-    return subject_list(ledger, _everyone(ledger))
+    from nextbest.ledger import summary
 
-
-def _everyone(ledger: Ledger) -> list[str]:
-    """Give the id of everyone with an event or attributes: who may have taught a model that does not say."""
-    import pyarrow.compute as pc
-
-    from nextbest.ledger import analysis
-
-    known: set[str] = set()
-    for kind in analysis.kinds_present(ledger):
-        if kind in analysis.NAMES:
-            rows = analysis.table(ledger, kind)
-            if "subject_id" in rows.column_names:
-                known.update(pc.unique(rows["subject_id"]).to_pylist())
-    return sorted(k for k in known if k is not None)
+    return subject_list(ledger, summary.subjects(ledger))
 
 
 def _said(

@@ -64,7 +64,8 @@ def drift(ledger: Ledger, fitted: Fitted, *, as_of: datetime) -> Drift:
 
 def stability_index(then: np.ndarray, now: np.ndarray, bins: int = 10) -> tuple[float, float]:
     """Give (PSI, the bound it stays under by chance) of two float arrays; nan is a bin of its own."""
-    inner = np.unique(np.nanquantile(then, np.linspace(0, 1, bins + 1)[1:-1])) if np.isfinite(then).any() else []
+    known = then[np.isfinite(then)]
+    inner = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else known
     shares = []
     for side in (then, now):
         place = np.where(np.isnan(side), len(inner) + 1, np.searchsorted(inner, side, side="right"))
