@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from nextbest.errors import ModelError, UnknownNameError
-from nextbest.ledger import create, marks
+from nextbest.ledger import archive, create, erasure, marks
 from nextbest.models import canaries, store
 from nextbest.models.boosting import TREES, Boosting
 from nextbest.models.pareto_nbd import ParetoNBD
@@ -83,7 +83,7 @@ def test_no_damage_goes_unnoticed(ledger: Ledger, model: Boosting) -> None:
     for _ in range(100):
         file = folder / files[draw.integers(len(files))]
         file.write_bytes(_damaged(file.read_bytes(), draw))
-        with pytest.raises(ModelError):
+        with pytest.raises(ModelError, match="model"):
             store.load(ledger, "churn-1")
         assert len(store.verify(ledger)) == 1
         shutil.copyfile(sound / file.relative_to(folder), file)
@@ -218,6 +218,19 @@ def test_erasing_somebody_finds_the_models_they_taught(ledger: Ledger, model: Bo
     assert marks.trained_on(ledger, ["c2"]) == ("churn-1",)
     assert marks.trained_on(ledger, ["c3"]) == ()
     assert b"c1" not in (ledger.path / "models" / "churn-1" / store.SUBJECTS).read_bytes()
+
+
+def test_a_model_whose_teacher_was_erased_is_to_be_refitted(ledger: Ledger, model: Boosting) -> None:
+    """After an erasure the model is listed with its reason, and no longer once it has been fitted and saved again."""
+    now = pa.array([START], pa.timestamp("us", tz="UTC"))
+    rows = pa.table({"event_id": ["e1"], "subject_id": ["c1"], "ts": now, "revenue": [1.0]})
+    archive.append(ledger, "order", rows, source="made up")
+    store.save(ledger, _fitted(model))
+    assert store.to_refit(ledger) == {}
+    assert erasure.erase(ledger, "c1").models_marked == ("churn-1",)
+    assert list(store.to_refit(ledger)) == ["churn-1"]
+    store.save(ledger, _fitted(model))
+    assert store.to_refit(ledger) == {}
 
 
 @pytest.mark.parametrize("model_id", ["../x", "A", "", "a/b", "x" * 65, ".hidden"])
