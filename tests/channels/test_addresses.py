@@ -4,10 +4,11 @@ import ipaddress
 import socket
 from typing import Any
 
+import httpcore2
 import pyarrow as pa
 import pytest
 
-from nextbest.channels import MESSAGE, addresses
+from nextbest.channels import MESSAGE
 from nextbest.channels.addresses import GuardedBackend, checked_address, is_public
 from nextbest.channels.webhook import Webhook
 from nextbest.errors import ChannelError, NextbestError
@@ -86,11 +87,11 @@ def test_a_name_is_resolved_once_and_that_address_is_connected(monkeypatch: pyte
 
     def connect(address: Any, *_: Any, **__: Any) -> Any:
         connected.append(address)
-        raise OSError
+        raise OSError("nobody there")
 
     monkeypatch.setattr(socket, "create_connection", connect)
     backend = GuardedBackend(seconds=1, resolve=lambda *_: next(answers))
-    with pytest.raises(addresses.httpcore2.ConnectError):
+    with pytest.raises(httpcore2.ConnectError, match="nobody there"):
         backend.connect_tcp("rebind.example", 443, timeout=1)
     assert connected == [("8.8.8.8", 443)]
 

@@ -62,13 +62,13 @@ def look_up(host: str, port: int) -> list[str]:
 
 
 def checked_address(host: str, port: int, *, resolve: Callable[[str, int], list[str]] = look_up) -> str:
-    """Give the address to connect to; raises `ChannelError` when any answer for the host is not on the open internet."""
+    """Give the address to connect to; raises `ChannelError` when any answer for the host is not on the internet."""
     answers = resolve(host, port)
     if not answers:
         raise ChannelError("The name of the webhook's host has no address.")
     for answer in answers:
         if not is_public(ipaddress.ip_address(answer.partition("%")[0])):
-            message = "The webhook's host is not on the open internet. A host in your own network has to stand in allow_hosts."
+            message = "The webhook's host is not on the open internet. Name a host of your own network in allow_hosts."
             raise ChannelError(message)
     return answers[0]
 
@@ -128,7 +128,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
         stream = self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
         return _Watched(stream=stream, deadline=deadline)
 
-    def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> Any:  # noqa: ANN401 (httpcore's)
+    def connect_unix_socket(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401 (httpcore's)
         """Refuse: a webhook is never a local socket."""
         raise ChannelError("A webhook cannot be a local socket.")
 

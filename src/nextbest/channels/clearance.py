@@ -35,6 +35,7 @@ class Clearance:
     held: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, connection: sqlite3.Connection, message: Message) -> Verdict:
+        """Give `claim`, `held` or `removed`, with the rule; asked inside the transaction that hands over."""
         if _vetoed(connection, message.decision_id):
             return "removed", VETO
         action = self.actions[message.key]

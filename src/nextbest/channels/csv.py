@@ -63,7 +63,7 @@ class Csv:
 
 
 def write_table(path: str | Path, table: pa.Table) -> Path:
-    """Write a table as CSV or Parquet by the ending of the path, and give the path; the file appears whole or not at all."""
+    """Write a table as CSV or Parquet by the path's ending, and give the path; the file appears whole or not at all."""
     target = Path(path)
     if target.suffix.lower() == ".parquet":
         import pyarrow.parquet as pq

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nextbest.channels import MESSAGE
 from nextbest.channels.clearance import Clearance
@@ -25,7 +24,7 @@ from nextbest.policies.gates import KILL_SWITCH, NEEDS_CONSENT
 from nextbest.types import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nextbest.ledger import Ledger
     from nextbest.ledger.outbox import Mark, Message
@@ -138,8 +137,7 @@ def _carry_out(trip: _Trip) -> Sent:
 
     before = _states(trip)
     for part in _parts(trip.keys, LIST_PART):
-        queued = [_queued(trip, key) for key in part]
-        trip.ledger.journal.write(lambda connection, queued=queued: outbox.enqueue(connection, queued, now=trip.now))
+        trip.ledger.journal.write(partial(outbox.enqueue, rows=[_queued(trip, key) for key in part], now=trip.now))
     failures = 0
     for part in _parts(
         [k for k in trip.keys if before.get(k, ("",))[0] != "sent"], 1 if trip.clearance.contacts_now else LIST_PART
@@ -196,7 +194,7 @@ def _marked(trip: _Trip, message: Message, status: Mark, detail: str) -> tuple[s
 
 
 def wait(key: str, attempts: int, detail: str = "") -> timedelta:
-    """Give how long to leave a message alone: doubled at each attempt, jittered by its key, never less than was asked."""
+    """Give how long to leave a message alone: doubled each time, jittered by its key, never less than was asked."""
     longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** max(0, attempts - 1))
     jittered = longest * (0.5 + 0.5 * seed_of("wait", key, str(attempts)) / _FULL)
     asked = _RETRY_AFTER.search(detail)
@@ -272,9 +270,8 @@ def _dry_run(trip: _Trip) -> Sent:
                 purpose=message.purpose,
                 channel=message.channel,
             )
-            verdicts["removed", rule] += 1 if rule else 0
-            if not rule:
-                verdicts[trip.clearance(connection, message)] += 1
+            verdict = ("removed", rule) if rule else trip.clearance(connection, message)
+            verdicts[verdict] += 1
     return Sent(
         play=trip.play.name,
         channel=trip.name,

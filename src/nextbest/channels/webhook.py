@@ -87,20 +87,15 @@ class Webhook:
     def _pool(self) -> httpcore2.ConnectionPool:
         backend = GuardedBackend(seconds=self.seconds, allow_hosts=self.allow_hosts)
         # A connection per message: the deadline and the check of the address are properties of a connection.
-        return httpcore2.ConnectionPool(
-            ssl_context=_tls(), network_backend=backend, max_keepalive_connections=0
-        )
+        return httpcore2.ConnectionPool(ssl_context=_tls(), network_backend=backend, max_keepalive_connections=0)
 
     def _post(self, pool: httpcore2.ConnectionPool, message: Mapping[str, Any], key: bytes) -> tuple[str, str]:
         """Give status and detail of one attempt."""
         body = msgspec.json.encode({"type": "decision", "data": message})
         if len(body) > MOST_BYTES:
             return "failed", f"the message has {len(body):,} bytes; {MOST_BYTES:,} are allowed"
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "nextbest",
-            **signed(key, str(message["decision_id"]), int(time.time()), body),
-        }
+        signature = signed(key, str(message["decision_id"]), int(time.time()), body)
+        headers = [("content-type", "application/json"), ("user-agent", "nextbest"), *signature.items()]
         limits = dict.fromkeys(("connect", "read", "write", "pool"), self.seconds)
         try:
             with pool.stream(

@@ -39,8 +39,8 @@ class Happened:
 def happened(ledger: Ledger, outcome: str, *, days: int) -> Happened:
     """Give what an outcome's name means.
 
-    `order` (a kind of event): whether there was one within `days`; `orders_30d`, `revenue_30d`: how many, how much, within
-    30 days; any other name: the recorded outcomes of that name. Raises `UnknownNameError` with the near word.
+    `order` (a kind of event): whether there was one within `days`; `orders_30d`, `revenue_30d`: how many, how much,
+    within 30 days; any other name: the recorded outcomes of that name. Raises `UnknownNameError` with the near word.
     """
     match = _WINDOW.fullmatch(outcome)
     what, window = (match["what"], int(match["days"])) if match else (outcome, days)
@@ -63,7 +63,7 @@ def happened(ledger: Ledger, outcome: str, *, days: int) -> Happened:
 def arm_statistics(
     ledger: Ledger, play: str, outcome: Happened, *, as_of: datetime
 ) -> dict[tuple[str, str], Statistics]:
-    """Give per (arm, action) the sums of what followed each subject's first decision, as far as it had time to follow."""
+    """Give per (arm, action) the sums of what followed each subject's first decision, as far as it had time to."""
     rows = _run(ledger, "arms", play, outcome, as_of=as_of)
     return {
         (r["arm"], r["action_id"]): Statistics(n=r["n"], total=r["total"], total_squares=r["total_squares"])
@@ -72,7 +72,7 @@ def arm_statistics(
 
 
 def action_sums(ledger: Ledger, play: str, outcome: Happened, *, as_of: datetime) -> pa.Table:
-    """Give per action, taken or not, over those who could have got it: n, w, wy, ww, wwy, wwyy with w = 1 / probability."""
+    """Give per action, taken or not, over those who could get it: n, w, wy, ww, wwy, wwyy with w = 1 / probability."""
     return _run(ledger, "actions", play, outcome, as_of=as_of)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ _NOTHING = Statistics(n=0, total=0.0, total_squares=0.0)
 def measure_play(
     ledger: Ledger, play: Play, *, outcome: str, method: str = "randomised", level: float = 0.95
 ) -> Effect:
-    """Give the outcome per subject in the policy arm less that in the holdout, with an interval, or why it cannot be told.
+    """Give the outcome per subject in the policy arm less that in the holdout, with an interval, or why it is not told.
 
     A subject counts once, by its first decision, when its outcome had time to happen; by the arm it was given, whatever
     was then done. `details` hold the arms, the sample-ratio check and each action against `none`.
@@ -78,7 +77,8 @@ def _actions(ledger: Ledger, play: Play, happened: Any, level: float) -> dict[st
 def _why(effect: Effect, arms: Mapping[str, Statistics], play: Play, days: int) -> str:
     """Say what is missing in the words of the play."""
     if not arms:
-        return f"No decision of '{play.name}' is {days} days old yet, so no outcome is due. Record outcomes, and measure later."
+        why = f"No decision of '{play.name}' is {days} days old yet, so no outcome is due."
+        return f"{why} Record outcomes, and measure later."
     if play.holdout < LEAST_HOLDOUT or not arms.get("holdout", _NOTHING).n:
         return f"Play '{play.name}' has nobody held out, so there is nothing to compare with. Set holdout = 0.05."
     return effect.why

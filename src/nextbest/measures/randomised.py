@@ -22,7 +22,8 @@ class Randomised:
     Fewer than `least` subjects in an arm, or arms without any variation, are not enough to tell.
 
     >>> from nextbest.types import Statistics
-    >>> got = Randomised().effect(Statistics(n=1000, total=120, total_squares=120), Statistics(n=1000, total=90, total_squares=90))
+    >>> control = Statistics(n=1000, total=90, total_squares=90)
+    >>> got = Randomised().effect(Statistics(n=1000, total=120, total_squares=120), control)
     >>> round(got.estimate, 3), round(got.low, 4), round(got.high, 4)
     (0.03, 0.0031, 0.0569)
     """
@@ -30,7 +31,7 @@ class Randomised:
     least: int = LEAST
 
     def __post_init__(self) -> None:
-        if self.least < 2:  # noqa: PLR2004 (a variance needs two)
+        if self.least < 2:
             raise ConfigError(f"Measure 'randomised' needs least >= 2 subjects per arm, got {self.least}.")
 
     def effect(self, treated: Statistics, control: Statistics, *, level: float = 0.95) -> Effect:

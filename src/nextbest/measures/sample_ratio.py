@@ -1,4 +1,4 @@
-"""Whether the arms have the sizes they were designed to have; if not, something removed subjects, and nobody can tell."""
+"""Whether the arms have the sizes they were designed to have; if not, subjects were lost, and nobody can tell."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class SampleRatio:
 
 
 def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float], *, alarm: float = ALARM) -> SampleRatio:
-    """Compare counts with the designed shares by Pearson's chi-square; shares of arms that are not there do not count."""
+    """Compare counts with the designed shares by Pearson's chi-square; arms without a share do not count."""
     arms = [a for a in shares if shares[a] > 0]
     total, design = sum(counts.get(a, 0) for a in arms), sum(shares[a] for a in arms)
     expected = {a: total * shares[a] / design for a in arms} if design else {}
-    if len(arms) < 2 or min(expected.values()) < _LEAST_EXPECTED:  # noqa: PLR2004 (one arm has no ratio)
+    if len(arms) < 2 or min(expected.values()) < _LEAST_EXPECTED:
         return SampleRatio(p_value=None, ok=True)
     from scipy.special import chdtrc
 
@@ -35,5 +35,7 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float], *, alar
     if p >= alarm:
         return SampleRatio(p_value=p, ok=True)
     told = ", ".join(f"{a} {counts.get(a, 0):,} instead of about {expected[a]:,.0f}" for a in arms)
-    why = f"The arms do not have the sizes they were designed to have ({told}; p = {p:.1e}), so subjects were lost unevenly."
+    why = (
+        f"The arms do not have the sizes they were designed to have ({told}; p = {p:.1e}): subjects were lost unevenly."
+    )
     return SampleRatio(p_value=p, ok=False, why=why)

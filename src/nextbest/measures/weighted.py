@@ -1,8 +1,8 @@
 """Each action against doing nothing, over those who could have got it, from decisions of known choice probability.
 
-Weighted means (Hajek 1971): every outcome counts by 1 / its choice probability, over the sum of these weights. Their
-variance is that of a ratio of sums: sum w^2 (y - mean)^2 / (sum w)^2 (Lohr 2019, Sampling, section 4.1). With fewer than
-`LEAST` effective subjects (Kish) on either side, nothing is told.
+Weighted means (Hajek 1971): every outcome counts by 1 / its choice probability, over the sum of these weights. The
+variance is that of a ratio of sums: sum w^2 (y - mean)^2 / (sum w)^2 (Lohr 2019, Sampling, section 4.1). With fewer
+than `LEAST` effective subjects (Kish) on either side, nothing is told.
 """
 
 from __future__ import annotations

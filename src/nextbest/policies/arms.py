@@ -19,9 +19,9 @@ from nextbest.policies.draw import seed_of, uniforms
 
 if TYPE_CHECKING:
     from nextbest.policies.draw import Numbers, Words
-    from nextbest.types import Play
+    from nextbest.types import Arm, Play
 
-ARMS = ("policy", "random", "business_as_usual", "holdout")
+ARMS: tuple[Arm, ...] = ("policy", "random", "business_as_usual", "holdout")
 LEAST_HOLDOUT = 0.01
 
 
@@ -53,8 +53,8 @@ def warning(play: Play) -> str:
     if play.holdout >= LEAST_HOLDOUT:
         return ""
     return (
-        f"Play '{play.name}' holds out {play.holdout:.1%} of its subjects; below {LEAST_HOLDOUT:.0%} nobody can say later "
-        "what it earned. Set holdout = 0.05 to be able to measure it."
+        f"Play '{play.name}' holds out {play.holdout:.1%} of its subjects; below {LEAST_HOLDOUT:.0%} nobody can say "
+        "later what it earned. Set holdout = 0.05 to be able to measure it."
     )
 
 

@@ -83,7 +83,7 @@ def choose(
 def _policy(
     play: Play, table: pa.Table, actions: tuple[Action, ...], ranking: Ranking, eligible: Flags
 ) -> tuple[Numbers, Flags]:
-    """Give the policy's probabilities over the eligible actions; where it cannot be trusted, the best without chance."""
+    """Give the policy's probabilities over what is eligible; where it cannot be trusted, the best without chance."""
     degraded = ranking.degraded.copy()
     try:
         p = _asked(policy_of(play), table, actions, ranking, eligible)

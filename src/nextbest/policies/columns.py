@@ -69,7 +69,7 @@ def asked_for(play: Play) -> set[str]:
 
 
 def with_missing_columns(table: pa.Table, play: Play) -> pa.Table:
-    """Give the table with nulls for what the play asks for and is not there, or is of another type: unknown, no error."""
+    """Give the table with nulls for what the play asks for and is not there, or of another type: unknown, no error."""
     from nextbest.features import checking, expression
 
     for text in expressions(play):

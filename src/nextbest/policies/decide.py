@@ -87,8 +87,8 @@ def decide_bulk(
         made = _rows(run, known, settled, versions, mode)
         if _logged(ledger, play, made, settled, mode):
             return _decided(run, known, settled, made, outside=table.num_rows - inside.num_rows)
-    message = f"Permissions changed {ATTEMPTS} times while play '{play.name}' was being decided. Nothing was logged; try again."
-    raise LedgerError(message)
+    message = f"Permissions changed {ATTEMPTS} times while play '{play.name}' was being decided."
+    raise LedgerError(f"{message} Nothing was logged; try again.")
 
 
 def _rows(run: Run, known: Ranked, settled: Settled, versions: Mapping[str, str], mode: Mode) -> pa.Table:

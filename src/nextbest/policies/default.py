@@ -1,4 +1,4 @@
-"""The play that a workspace without plays of its own gets: win back by e-mail who may be leaving and has bought before."""
+"""The play that a workspace without plays of its own gets: win back by e-mail who may be leaving."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def _quiet_hours(moment: Moment, table: pa.Table, removals: Removals) -> None:
 
 
 def remove_degraded(moment: Moment, degraded: Flags, removals: Removals) -> None:
-    """Remove what must not rest on missing predictions: money keeps its last price, the significant waits for a person."""
+    """Remove what must not rest on missing predictions: money keeps its last price, grave matters wait for a person."""
     for j, action in enumerate(moment.actions):
         if action.action_class in FALLS_BACK_TO_NONE and action.id != NO_ACTION:
             removals.remove(j, degraded, DEGRADED)

@@ -122,10 +122,10 @@ def _posterior(
     for _ in range(_STEPS):
         shift = np.where(group > 0, mode[group], 0.0) + mode[0]
         p = sigmoid(offset + shift)
-        gradient = np.bincount(group, weights * (responded - p), len(means))
-        curvature = np.bincount(group, weights * p * (1 - p), len(means))
+        gradient = np.asarray(np.bincount(group, weights * (responded - p), len(means)), dtype=np.float64)
+        curvature = np.asarray(np.bincount(group, weights * p * (1 - p), len(means)), dtype=np.float64)
         gradient[0], total = gradient.sum(), curvature.sum()
-        gradient -= precision * (mode - means)
+        gradient = gradient - precision * (mode - means)
         hessian = np.diag(curvature + precision)
         hessian[0, 1:] = hessian[1:, 0] = curvature[1:]
         hessian[0, 0] = total + precision[0]

@@ -33,10 +33,10 @@ def apply_capacity(
 ) -> None:
     """Remove what exceeds today's places; `per_action` and `in_all` are the places that are left."""
     gain = worth - worth[:, [none]]
+    limited = [(j, per_action[a.id]) for j, a in enumerate(actions) if a.id in per_action]
     for _ in actions:
-        if not any(
-            [_one_action(removals, gain, j, per_action[a.id]) for j, a in enumerate(actions) if a.id in per_action]
-        ):
+        # Who loses one action falls to the next best, which may then be full: at most one round per action.
+        if not sum(_one_action(removals, gain, j, places) for j, places in limited):
             break
     if in_all is not None:
         _all_actions(removals, gain, none, in_all)

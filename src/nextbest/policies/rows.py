@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from nextbest.types import Action, Mode
 
 LISTING = (
-    "decision_id", "subject_id", "action_id", "choice_probability", "response_probability", "expected_value", "arm", "reason",
-    "channel", "gain",
+    "decision_id", "subject_id", "action_id", "choice_probability", "response_probability", "expected_value", "arm",
+    "reason", "channel", "gain",
 )  # fmt: skip
 
 

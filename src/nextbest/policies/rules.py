@@ -35,7 +35,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         for rule in self.when:
-            if len(rule) != 2 or not all(isinstance(part, str) for part in rule):  # noqa: PLR2004 (a pair)
+            if len(rule) != 2 or not all(isinstance(part, str) for part in rule):
                 raise ConfigError(f'Policy \'rules\': a rule is a pair ["condition", "action id"], got {rule!r}.')
 
     def probabilities(self, predictions: pa.Table, actions: tuple[Action, ...]) -> pa.Table:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from nextbest.errors import LedgerError, UnknownNameError, UsageError, unknown
-from nextbest.policies import rows
+from nextbest.policies.arms import ARMS
 from nextbest.policies.columns import PREDICTIONS, asked_for, condition, with_missing_columns
 from nextbest.policies.run import Ranked, Run, Settled, actions_of, prepare, ranked, settle
 from nextbest.types import NO_ACTION, Candidate, Decision
@@ -48,23 +48,23 @@ def decide_one(
     """
     started = time.perf_counter_ns()
     offered = _offered(play, subject_id, candidates)
-    now = ledger.clock()
+    reply = _nothing(play, subject_id, ledger.clock(), UNREADABLE, mode)
     try:
         subject = _canonical(ledger, subject_id)
         table, features, versions = _known(ledger, play, subject, context or {})
-        run = prepare(ledger, play, now=now, salt=salt, quiet=True, offered=offered)
+        run = prepare(ledger, play, now=reply.ts, salt=salt, quiet=True, offered=offered)
         known = ranked(run, table)
         inside = bool(condition(play.audience, table, f"Play '{play.name}', audience")[0])
     except (LedgerError, sqlite3.Error) as error:
         _log.error("decide %s: %s", play.name, type(error).__name__)
-        return _nothing(play, subject_id, now, UNREADABLE, mode)
+        return reply
+    reply = replace(reply, subject_id=subject, request_id=request_id, context=dict(context or {}), features=features)
+    reply = replace(reply, model_versions=versions)
 
     def gates_and_log(connection: sqlite3.Connection) -> Decision:
         settled = settle(ledger, connection, run if inside else _outside(run), known)
-        made = _decision(run, known, settled, mode, versions, request_id)
-        made = replace(made, context=dict(context or {}), features=features, latency_us=_microseconds(started))
-        if not inside:
-            made = _ruled_out_by_audience(made)
+        made = replace(_decision(run, known, settled, reply), latency_us=_microseconds(started))
+        made = made if inside else _ruled_out_by_audience(made)
         if mode != "replay":
             from nextbest.ledger import decisions
 
@@ -75,7 +75,7 @@ def decide_one(
         return ledger.journal.write(gates_and_log)
     except (LedgerError, sqlite3.Error, OSError) as error:
         _log.error("decide %s: not logged: %s", play.name, type(error).__name__)
-        return _nothing(play, subject, now, UNLOGGED, mode)
+        return _nothing(play, subject, reply.ts, UNLOGGED, mode)
 
 
 def _offered(play: Play, subject_id: str, candidates: Sequence[str] | None) -> frozenset[str] | None:
@@ -142,11 +142,8 @@ def _outside(run: Run) -> Run:
     return replace(run, moment=replace(run.moment, offered=frozenset()))
 
 
-def _decision(
-    run: Run, known: Ranked, settled: Settled, mode: Mode, versions: Mapping[str, str], request_id: str
-) -> Decision:
-    from nextbest.ledger.workspace import new_id
-
+def _decision(run: Run, known: Ranked, settled: Settled, reply: Decision) -> Decision:
+    """Give the reply with what was chosen and considered."""
     choice, j = settled.choice, int(settled.choice.action[0])
     removed = settled.removals.names(settled.removals.codes).to_pylist()
     considered = tuple(
@@ -160,21 +157,16 @@ def _decision(
         )
         for i, a in enumerate(run.actions)
     )
-    return Decision(
-        decision_id=new_id("d"),
-        play=run.play.name,
-        subject_id=known.table["subject_id"][0].as_py(),
-        ts=run.moment.now,
+    return replace(
+        reply,
         action_id=run.actions[j].id,
         choice_probability=float(choice.probability[0, j]),
         candidates=considered,
-        arm=rows.ARMS[int(choice.arms[0])],
-        mode=mode,
-        request_id=request_id,
+        arm=ARMS[int(choice.arms[0])],
         seed=choice.seed,
         consent_version=settled.consent_version,
         policy_version=run.version,
-        model_versions={**versions, "policy": run.version},
+        model_versions={**reply.model_versions, "policy": run.version},
         reason=settled.reasons[0].as_py(),
         degraded=bool(choice.degraded[0]),
     )
