@@ -243,7 +243,7 @@ def _iso(text: exp.Expr) -> exp.Expr:
 
 def _strptime(text: exp.Expr, formats: list[str]) -> exp.Expr:
     """Try formats in turn; a text without a digit is refused: DuckDB takes 'epoch' for a time in any of them."""
-    listed = exp.Array(expressions=[literal(f) for f in formats])
+    listed = call("string_split", literal("|".join(formats)), literal("|"))
     found = exp.cast(call("try_strptime", text, listed), "TIMESTAMPTZ")
     return exp.case().when(call("regexp_matches", text, literal(r"\d")), found)
 

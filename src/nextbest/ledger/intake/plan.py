@@ -113,16 +113,16 @@ def records(made: Plan, relation: exp.Expr) -> exp.Select:
     query = exp.select("*").from_(relation)
     for fact in made.facts:
         if not fact.emit.unnest:
-            query = query.select(*_values(fact))
-    return exp.select("*", problem(made.reasons)).from_(query.subquery("r"))
+            query = query.select(*_values(fact), copy=False)
+    return exp.select("*", problem(made.reasons)).from_(query.subquery("r", copy=False), copy=False)
 
 
 def problem(reasons: tuple[Reason, ...] | list[Reason]) -> exp.Expr:
     """Give the number (from 1) of the first reason that holds, or NULL."""
     case = exp.case()
     for number, reason in enumerate(reasons, 1):
-        case = case.when(reason.test.copy(), exp.Literal.number(number))
-    return exp.alias_(case if reasons else exp.null(), PROBLEM)
+        case = case.when(reason.test.copy(), exp.Literal.number(number), copy=False)
+    return exp.alias_(case if reasons else exp.null(), PROBLEM, copy=False)
 
 
 def elements(fact: Facts, made: Plan, relation: exp.Expr) -> exp.Select:
@@ -134,9 +134,9 @@ def elements(fact: Facts, made: Plan, relation: exp.Expr) -> exp.Select:
     if fact.match is not None:
         query = query.where(fact.match.copy())
     texts = exp.Star(replace=[exp.alias_(exp.cast(exp.column(ELEMENT), "VARCHAR"), ELEMENT)])
-    query = exp.select(texts).from_(query.subquery("u"))
-    query = exp.select("*", *_values(fact)).from_(query.subquery("t"))
-    return exp.select("*", problem([*fact.refusals, *fact.checks])).from_(query.subquery("r"))
+    query = exp.select(texts).from_(query.subquery("u", copy=False), copy=False)
+    query = exp.select("*", *_values(fact)).from_(query.subquery("t", copy=False), copy=False)
+    return exp.select("*", problem([*fact.refusals, *fact.checks])).from_(query.subquery("r", copy=False), copy=False)
 
 
 def groups(fact: Facts, made: Plan, relation: exp.Expr) -> exp.Select:
@@ -147,8 +147,8 @@ def groups(fact: Facts, made: Plan, relation: exp.Expr) -> exp.Select:
     query = query.select(*(k.copy() for k in keys)).group_by(*keys)
     for name in fact.values:
         if not name.startswith("key"):
-            query = query.select(exp.alias_(_aggregate(fact, name), f"{fact.prefix}{name}"))
-    return exp.select("*", problem(fact.checks)).from_(query.subquery("g"))
+            query = query.select(exp.alias_(_aggregate(fact, name), f"{fact.prefix}{name}"), copy=False)
+    return exp.select("*", problem(fact.checks)).from_(query.subquery("g", copy=False), copy=False)
 
 
 def lines_of(fact: Facts, made: Plan, relation: exp.Expr) -> exp.Select:
@@ -163,7 +163,7 @@ def lines_of(fact: Facts, made: Plan, relation: exp.Expr) -> exp.Select:
     usable = exp.select("*").from_(lines).where(_open(fact))
     return (
         exp.select(exp.column(ROW, table="n"), exp.column(PROBLEM, table="b"))
-        .from_(usable.subquery("n"))
+        .from_(usable.subquery("n", copy=False), copy=False)
         .join(refused.subquery("b"), on=same)
     )
 
@@ -174,22 +174,28 @@ def rows(fact: Facts, made: Plan, relation: exp.Expr, *, drawn: exp.Expr | None 
     `drawn` (false, with a side effect) is evaluated once for every refused record: it counts them in the same scan.
     """
     query = exp.select(*(o.copy() for o in fact.outputs))
-    return query.from_(accepted(fact, made, relation, drawn=drawn).subquery("f"))
+    return query.from_(accepted(fact, made, relation, drawn=drawn).subquery("f", copy=False), copy=False)
 
 
 def accepted(fact: Facts, made: Plan, relation: exp.Expr, *, drawn: exp.Expr | None = None) -> exp.Select:
     """Give the values of an emit for the records that are not refused."""
     if fact.emit.unnest:
-        return exp.select("*").from_(elements(fact, made, relation).subquery("e")).where(_not_refused())
+        return (
+            exp.select("*")
+            .from_(elements(fact, made, relation).subquery("e", copy=False), copy=False)
+            .where(_not_refused(), copy=False)
+        )
     if fact.emit.group_by:
-        return exp.select("*").from_(groups(fact, made, relation).subquery("e"))
+        return exp.select("*").from_(groups(fact, made, relation).subquery("e", copy=False), copy=False)
     wanted = _open(fact, refused=not made.simple)
     needed = one.SKIPPED_WHEN_EMPTY.get(fact.kind.name, "")
     if needed in fact.values:
         wanted = exp.and_(wanted, exp.not_(fact.value(needed).is_(exp.null())))
     if drawn is not None:
         wanted = exp.case().when(exp.not_(exp.column(PROBLEM).is_(exp.null())), drawn).else_(wanted)
-    return exp.select("*").from_(records(made, relation).subquery("e")).where(wanted)
+    return (
+        exp.select("*").from_(records(made, relation).subquery("e", copy=False), copy=False).where(wanted, copy=False)
+    )
 
 
 def identities(made: Plan, relation: exp.Expr) -> Iterator[exp.Select]:
@@ -206,7 +212,7 @@ def identities(made: Plan, relation: exp.Expr) -> Iterator[exp.Select]:
 
 
 def _values(fact: Facts) -> list[exp.Expr]:
-    return [exp.alias_(v.copy(), f"{fact.prefix}{n}") for n, v in fact.values.items()]
+    return [exp.alias_(v, f"{fact.prefix}{n}") for n, v in fact.values.items()]
 
 
 def _open(fact: Facts, *, refused: bool = True) -> exp.Expr:

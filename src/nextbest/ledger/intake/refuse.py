@@ -74,11 +74,11 @@ def _described(query: exp.Select, reasons: Sequence[Reason], *, shown: bool = Tr
     for number, reason in enumerate(reasons, 1):
         value = call("left", exp.cast(reason.text, "VARCHAR"), exp.Literal.number(_SHOWN)) if shown else exp.null()
         texts = (literal(reason.column), value, literal(reason.why), literal(reason.remedy))
-        cases = [c.when(exp.Literal.number(number), t) for c, t in zip(cases, texts, strict=True)]
+        cases = [c.when(exp.Literal.number(number), t, copy=False) for c, t in zip(cases, texts, strict=True)]
     names = ("column_name", "value", "reason", "remedy")
     found = cases if reasons else [exp.null()] * 4
-    columns = [exp.alias_(exp.cast(c, "VARCHAR"), n) for c, n in zip(found, names, strict=True)]
-    return exp.select(ROW, *columns).from_(query.subquery("p"))
+    columns = [exp.alias_(exp.cast(c, "VARCHAR", copy=False), n, copy=False) for c, n in zip(found, names, strict=True)]
+    return exp.select(ROW, *columns).from_(query.subquery("p", copy=False), copy=False)
 
 
 def rejects(connection: duckdb.DuckDBPyConnection, source: Source) -> Iterator[Reject]:
