@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import httpcore2
 import pyarrow as pa
 import pytest
+from tests.channels.sink import Sink
 
 from nextbest.channels import MESSAGE
 from nextbest.channels.addresses import GuardedBackend, checked_address, is_public
 from nextbest.channels.webhook import Webhook
-from nextbest.errors import ChannelError, NextbestError
-from tests.channels.sink import Sink
+from nextbest.errors import ChannelError, ConfigError
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -45,13 +46,12 @@ def test_no_socket_is_opened_to_ones_own_house(url: str, monkeypatch: pytest.Mon
     tried: list[Any] = []
     monkeypatch.setattr(socket, "create_connection", lambda address, *a, **k: tried.append(address))
     monkeypatch.setattr(socket.socket, "connect", lambda _, address: tried.append(address))
-    try:
+    told = ("failed", "refused before anything was done")
+    with contextlib.suppress(ConfigError):
         receipt = Webhook(url=url, secret=SECRET, seconds=1).deliver(one_message()).to_pylist()[0]
-    except NextbestError as error:
-        assert str(error)
-    else:
-        assert receipt["status"] in {"failed", "retry"}
-        assert "127.0.0.1" not in receipt["detail"]
+        told = (receipt["status"], receipt["detail"])
+    assert told[0] in {"failed", "retry"}
+    assert "127.0.0.1" not in told[1]
     assert not tried
 
 
@@ -68,7 +68,7 @@ def test_the_corpus_is_large_enough() -> None:
     ],
 )  # fmt: skip
 def test_public_addresses_are_told_from_carriers(text: str, public: bool) -> None:  # noqa: FBT001
-    """Plain addresses of the internet are public; carriers of other addresses are not, though Python calls them global."""
+    """Plain addresses of the internet are public; carriers of others are not, though Python calls them global."""
     assert is_public(ipaddress.ip_address(text)) is public
 
 

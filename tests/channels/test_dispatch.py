@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.channels.sink import Sink
 
 from nextbest.channels.csv import Csv, read_csv
 from nextbest.channels.dispatch import LONGEST_WAIT_S, dispatch, wait
 from nextbest.channels.webhook import Webhook
 from nextbest.ledger import archive, consent, create, feedback, open_ledger, outbox, switches
 from nextbest.policies.decide import decide_bulk
-from tests.channels.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from standardwebhooks import Webhook as Reference
 from standardwebhooks import WebhookVerificationError
+from tests.channels.sink import Sink
 
 from nextbest.channels import MESSAGE
 from nextbest.channels.webhook import Webhook, signed, signing_key
 from nextbest.errors import ChannelError, ConfigError
 from nextbest.testing import check_channel
-from tests.channels.sink import Sink
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -66,7 +66,7 @@ def test_the_control_is_named_or_asked_for() -> None:
 def test_tables_that_are_no_trial_are_refused() -> None:
     """A missing column, an outcome of words and a treatment of one value are refused in words."""
     table = trial(arm=["a", "b"], y=["red", "blue"], one=["x"])
-    with pytest.raises(UsageError, match="no column 'arn' for the treatment. Did you mean 'arm'"):
+    with pytest.raises(UsageError, match=r"no column 'arn' for the treatment\. Did you mean 'arm'"):
         measure_table(table, outcome="y", treatment="arn")
     with pytest.raises(DataError, match="'y' is no outcome"):
         measure_table(table, outcome="y", treatment="arm")

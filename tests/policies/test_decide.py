@@ -8,19 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-
+from tests.policies.conftest import NOW, subjects
 
 from nextbest.errors import ConfigError, LedgerError
 from nextbest.ledger import analysis, consent, decisions, switches
 from nextbest.policies.decide import Decided, decide_bulk
 from nextbest.policies.run import prepare, ranked, settle
-from tests.policies.conftest import NOW, subjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nextbest.ledger import Ledger
     from tests.policies.conftest import Clock
+
+    from nextbest.ledger import Ledger
 
 
 def run(ledger: Ledger, table: pa.Table | None = None, **settings: Any) -> Decided:

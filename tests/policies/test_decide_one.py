@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from tests.policies.conftest import NOW, subjects
 
 from nextbest.errors import LedgerError, UnknownNameError, UsageError
 from nextbest.ledger import consent, contacts, decisions, identities, published, switches
 from nextbest.policies import single
 from nextbest.policies.decide import decide_bulk, decide_one
-from tests.policies.conftest import NOW, subjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.policies.conftest import Clock
+
     from nextbest.ledger import Ledger
     from nextbest.types import Decision
-    from tests.policies.conftest import Clock
 
 REACHING = {"mail", "call", "coupon"}
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from nextbest.config import Config
     from nextbest.ledger import Ledger
+    from nextbest.ledger.consent import Gate
     from nextbest.policies.removals import Flags, Removals
     from nextbest.types import Action, Cap, Play
 
@@ -102,9 +103,23 @@ def _permitted(
             alone = consent.removed(connection, moment.config, ledger.secret, subject, purpose=purpose, channel=channel)
             return [alone]
         gate = consent.gate(connection, moment.config, purpose=purpose, channels=[channel])
-        return gate.removed(ids.to_pylist(), channel)
+        return _many(gate, ids, channel)
     except (sqlite3.Error, LedgerError):
         return [CONSENT_UNREADABLE] * len(ids)
+
+
+def _many(gate: Gate, ids: pa.ChunkedArray, channel: str) -> list[str | None]:
+    """Ask for many; those of whom nothing at all is on record share one answer, so that a million need no million asks."""
+    if gate.suppressed_digests or gate.erased_digests:
+        return gate.removed(ids.to_pylist(), channel)
+    on_record = {*gate.answers, *gate.suppressed, *gate.canonical, *gate.members}
+    known = np.asarray(pc.is_in(ids, value_set=pa.array(sorted(on_record), pa.string())).to_numpy(), dtype=bool)
+    (stranger,) = gate.removed([""], channel)
+    rules: list[str | None] = [stranger] * len(ids)
+    rows = np.flatnonzero(known)
+    for row, rule in zip(rows.tolist(), gate.removed(ids.filter(pa.array(known)).to_pylist(), channel), strict=True):
+        rules[row] = rule
+    return rules
 
 
 def cap_rule(cap: Cap) -> str:

@@ -26,8 +26,8 @@ class Greedy:
     >>> import pyarrow as pa
     >>> from nextbest.types import NONE, Action
     >>> worth = pa.table({"expected_value:mail": [2.0], "expected_value:none": [1.5]})
-    >>> Greedy(explore=0.1).probabilities(worth, (Action(id="mail"), NONE)).to_pylist()
-    [{'mail': 0.95, 'none': 0.05}]
+    >>> Greedy(explore=0.5).probabilities(worth, (Action(id="mail"), NONE)).to_pylist()
+    [{'mail': 0.75, 'none': 0.25}]
     """
 
     explore: float = 0.1
