@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextbest import registry
+from nextbest.models import store
 from nextbest.types import Status  # noqa: TC001 (a dataclass field)
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ LEAST = 50  # subjects on either side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """How far one recipe's predictions have moved since it learnt; `shifted`: the index of each column that moved."""
+    """How far one recipe's predictions have moved since it learnt; `shifted`: the index of each column that moved.
+
+    A model that learnt from somebody who was erased since counts as drifted: it has to be fitted again.
+    """
 
     recipe: str
     model_id: str
@@ -55,6 +59,9 @@ def drift(ledger: Ledger, fitted: Fitted, *, as_of: datetime) -> Drift:
         return _answer(
             fitted, as_of, None, None, "It learnt from a flat table; give the new table to `predict --table`."
         )
+    erased = store.to_refit(ledger).get(fitted.model_id)
+    if erased:
+        return _answer(fitted, as_of, None, None, f"{erased} Fit it again.", refit=True)
     then = recipe.predict(ledger, fitted, as_of=learnt)
     now = recipe.predict(ledger, fitted, as_of=as_of)
     if min(then.num_rows, now.num_rows) < LEAST:
@@ -78,7 +85,9 @@ def stability_index(then: np.ndarray, now: np.ndarray, bins: int = 10) -> tuple[
     return index, by_chance
 
 
-def _answer(fitted: Fitted, as_of: datetime, then: pa.Table | None, now: pa.Table | None, unknown: str) -> Drift:
+def _answer(
+    fitted: Fitted, as_of: datetime, then: pa.Table | None, now: pa.Table | None, unknown: str, *, refit: bool = False
+) -> Drift:
     over: dict[str, float] = {}
     if then is not None and now is not None and not unknown:
         over = _shifted(then, now)
@@ -88,7 +97,7 @@ def _answer(fitted: Fitted, as_of: datetime, then: pa.Table | None, now: pa.Tabl
         recipe=fitted.recipe,
         model_id=fitted.model_id,
         status="cannot_tell" if unknown else "ok",
-        drifted=bool(over),
+        drifted=bool(over) or refit,
         then=fitted.as_of,
         now=as_of.isoformat(),
         subjects_then=then.num_rows if then is not None else 0,
