@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 THREADS = 64
 WAITING = 512  # more than this would wait longer than any client does
-_KEY_MOST = 255
+_KEY = re.compile(r"[!-~]{1,255}")
 
 
 def create_app(
@@ -101,8 +102,8 @@ class _Desk:
 
     async def _once(self, route: Route, asked: Asked, key: str, raw: bytes) -> Response:
         """Answer a key's first request, and give later ones the same reply."""
-        if not 0 < len(key) <= _KEY_MOST or not key.isascii() or not key.isprintable():
-            raise Refusal(400, "malformed", f"An Idempotency-Key is 1 to {_KEY_MOST} printable ASCII characters.")
+        if not _KEY.fullmatch(key):
+            raise Refusal(400, "malformed", "An Idempotency-Key is 1 to 255 visible ASCII characters.")
         ledger, name = self._service.ledger, f"{asked.who.name}\n{route.path}\n{key}"
         lock = self._locks.setdefault(name, anyio.Lock())
         async with lock:

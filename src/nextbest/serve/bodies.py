@@ -11,14 +11,16 @@ Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(max_length=2000)]
 Channel = Annotated[str, Meta(min_length=1, max_length=64)]
-Scalar = Annotated[str, Meta(max_length=1000)] | float | bool | None
+Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+Scalar = Annotated[str, Meta(max_length=1000)] | Whole | float | bool | None
 
+# Described, not typed: what is wrong with one event becomes its receipt, and does not hold the others up.
 EVENT = {
     "properties": {
-        "kind": {"type": "string", "description": "order, page_view, message_open ...: see the kinds of the ledger"},
-        "message_id": {"type": "string", "description": "yours; the same id and content again is a duplicate"},
-        "subject_id": {"type": "string"},
-        "ts": {"type": "string", "description": "when it happened, ISO 8601; UTC when it names no offset"},
+        "kind": {"description": "A text, required: order, page_view, message_open ...", "examples": ["order"]},
+        "message_id": {"description": "A text of yours, required; the same id and content again is a duplicate."},
+        "subject_id": {"description": "A text, required."},
+        "ts": {"description": "When it happened, required: ISO 8601, UTC when it names no offset."},
     },
     "description": "A kind, a message_id, a subject_id, a ts, and columns of the kind.",
 }

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import sys
 from typing import TYPE_CHECKING
 
 from nextbest.errors import UsageError
 from nextbest.serve.app import create_app
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import uvicorn
 
     from nextbest.ledger import Ledger
 
 _DRAIN_S = 10
+HEAVY = frozenset({"pandas", "sklearn", "shap"})
 
 
 def run(ledger: Ledger, *, host: str, port: int, token: str | None, behind_proxy: bool = False) -> None:
     """Serve a workspace until told to stop, then close it; raises `UsageError` for an address open to the world."""
     made = server(ledger, host=host, port=port, token=token, behind_proxy=behind_proxy)
-    with ledger, contextlib.suppress(KeyboardInterrupt):
+    with ledger, _light(), contextlib.suppress(KeyboardInterrupt):
         made.run()
 
 
@@ -66,3 +70,25 @@ def _names(host: str) -> tuple[str, ...]:
     if address.is_unspecified:
         return ()
     return (f"[{address}]" if address.version == 6 else str(address),)
+
+
+class _Without:
+    """Finds no heavy package, so that what would use one if it were there goes on without."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Refuse the packages that serving has no use for; say nothing of others."""
+        del path, target
+        if name in HEAVY:
+            message = f"{name} is not used while serving"
+            raise ModuleNotFoundError(message, name=name)
+
+
+@contextlib.contextmanager
+def _light() -> Iterator[None]:
+    """Serve without pandas and scikit-learn: pyarrow and lightgbm import them when they are there, for seconds."""
+    sys.meta_path.insert(0, _Without)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_Without)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.features.expression import parse
@@ -21,8 +22,6 @@ from nextbest.types import NO_ACTION
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
-
-    import pyarrow as pa
 
     from nextbest.features.language import Feature
     from nextbest.ledger import Ledger
@@ -105,7 +104,7 @@ def _newest(decisions: pa.Table) -> pa.Table:
         if ts > last[play] - _RUN and (play, subject) not in seen:
             seen.add((play, subject))
             keep.append(position)
-    return joined.take(keep)
+    return joined.take(pa.array(keep, pa.int64()))
 
 
 def _last(decisions: pa.Table) -> dict[str, datetime]:
