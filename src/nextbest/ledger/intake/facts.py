@@ -72,7 +72,7 @@ def facts(emit: Emit, index: int, context: Context, *, element: exp.Expr | None 
     kind = find_kind(emit.kind)
     made = Facts(emit, kind, f"e{index}_", _match(emit, context), {}, {}, [])
     for rule in emit.columns:
-        if rule.required or context.has(rule.source):
+        if rule.required or context.has(rule.source) or _is_nested(emit, rule):
             _add(made, rule, rule.to, context, element)
     for position, rule in enumerate(emit.subject):
         if context.has(rule.source):
