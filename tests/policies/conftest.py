@@ -21,7 +21,7 @@ NOW = datetime(2026, 3, 2, 11, tzinfo=UTC)
 ACTIONS = """[
   { id = "mail", channel = "email", cost = 0.01, assumed_log_odds = 0.2 },
   { id = "call", channel = "phone", cost = 3.0, assumed_log_odds = 0.8 },
-  { id = "coupon", channel = "email", class = "money", cost = 1, assumed_log_odds=0.5, eligibility = "orders_365d >= 2" },
+  { id = "coupon", channel = "email", class = "money", cost = 1, assumed_log_odds=0.5, eligibility="orders_365d >= 2" },
   { id = "banner", class = "content", assumed_log_odds = 0.05 },
   { id = "task", class = "internal", cost = 0.5, assumed_log_odds = 0.1 },
 ]"""

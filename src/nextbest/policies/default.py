@@ -36,6 +36,7 @@ def default_play(ledger: Ledger) -> Play:
             NONE,
         ),
         holdout=0.1,
+        policy={"name": "greedy", "explore": 0.05},  # enough to learn from a few hundred people, at half the price
         caps=(Cap(count=1, days=7),),
     )
 

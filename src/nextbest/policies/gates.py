@@ -109,7 +109,7 @@ def _permitted(
 
 
 def _many(gate: Gate, ids: pa.ChunkedArray, channel: str) -> list[str | None]:
-    """Ask for many; those of whom nothing at all is on record share one answer, so that a million need no million asks."""
+    """Ask for many; those of whom nothing is on record share one answer, so that a million need no million asks."""
     if gate.suppressed_digests or gate.erased_digests:
         return gate.removed(ids.to_pylist(), channel)
     on_record = {*gate.answers, *gate.suppressed, *gate.canonical, *gate.members}
