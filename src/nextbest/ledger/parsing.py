@@ -143,7 +143,7 @@ def _id(text: exp.Expr) -> Parsed:
 
 
 def _email(text: exp.Expr) -> Parsed:
-    return Parsed(call("lower", trimmed(text)), _UNREADABLE, text)
+    return Parsed(call("lower", _text(text).value), _UNREADABLE, text)
 
 
 def _phone(text: exp.Expr) -> Parsed:

@@ -1,0 +1,1 @@
+"""How fast a file comes into the ledger, beside the bare database."""
