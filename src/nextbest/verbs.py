@@ -223,11 +223,12 @@ def explain(ledger: Ledger, what: str, subject_id: str, *, as_of: When = None) -
     from nextbest.models import store
     from nextbest.trust.explain import explain_latest_decision, explain_prediction
 
-    known = identities.resolve(ledger, subject_id)
     if what in plays(ledger):
-        return explain_latest_decision(ledger, what, known)
+        return explain_latest_decision(ledger, what, identities.resolve(ledger, subject_id))
     if what in registry.names("recipes"):
-        return explain_prediction(ledger, store.latest(ledger, what), known, as_of=_moment(ledger, as_of))
+        fitted = store.latest(ledger, what)
+        known = subject_id if fitted.settings.get("table") else identities.resolve(ledger, subject_id)
+        return explain_prediction(ledger, fitted, known, as_of=_moment(ledger, as_of))
     raise unknown("recipe or play", what, [*registry.names("recipes"), *plays(ledger)])
 
 

@@ -78,7 +78,11 @@ def explain(what: str, subject: str, *, as_of: str | None = None, common: Common
     from nextbest import verbs
 
     with workspace(common) as ledger:
-        render.show(verbs.explain(ledger, what, subject, as_of=as_of), as_json=common.json)
+        told = verbs.explain(ledger, what, subject, as_of=as_of)
+    if common.json:
+        render.document(told)
+    else:
+        print(told)
 
 
 @app.command(sort_key=14)

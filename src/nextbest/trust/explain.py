@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest import registry
 from nextbest.errors import NextbestError, UnknownNameError
 from nextbest.features import expression
-from nextbest.features.build import build
-from nextbest.features.sentences import sentence
+from nextbest.features.build import build, vector
+from nextbest.features.defaults import named
 from nextbest.features.sets import feature_set
 from nextbest.ledger import analysis, decisions
 from nextbest.models import contributions
 from nextbest.models.boosting import Boosting
 from nextbest.policies.default import default_play
+from nextbest.recipes import flat_table
 from nextbest.trust.rules import rule_in_words
+from nextbest.trust.words import teller
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -25,9 +28,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nextbest.ledger import Ledger
+    from nextbest.trust.words import Teller
     from nextbest.types import Candidate, Decision, Fitted, Play
 
 MOST_REASONS = 5
+BOUGHT = ("orders_ever", "days_since_last_order", "average_days_between_orders", "average_order_value")
 _BOUNDS = ("_low", "_high")
 
 
@@ -54,7 +59,8 @@ def explain_prediction(ledger: Ledger, fitted: Fitted, subject_id: str, *, as_of
     Raises `UnknownNameError` for a subject that the recipe says nothing about.
     """
     predicted = _predicted(ledger, fitted, subject_id, as_of=as_of)
-    said = [_told(ledger, name, value) for name, value in predicted.items() if not name.endswith(_BOUNDS)]
+    tell = teller(ledger)
+    said = [_told(tell, name, value) for name, value in predicted.items() if not name.endswith(_BOUNDS)]
     reasons = _reasons(ledger, fitted, subject_id, as_of=as_of)
     lines = [f"{fitted.recipe}: {'; '.join(s for s in said if s)}."]
     lines += [_because(reason) for reason in reasons]
@@ -72,28 +78,36 @@ def _predicted(ledger: Ledger, fitted: Fitted, subject_id: str, *, as_of: dateti
 
 
 def _reasons(ledger: Ledger, fitted: Fitted, subject_id: str, *, as_of: datetime) -> list[dict[str, Any]]:
-    """Give the features that moved a boosted prediction most; a buying process has none but its own numbers."""
-    names = fitted.extra.get("features")
+    """Give the columns that moved a boosted prediction most, or what a buying process knows of its subject."""
     model = next((part for part in fitted.parts.values() if isinstance(part, Boosting)), None)
-    if model is None or not names:
-        return []
-    features = [f for f in feature_set(ledger) if f.name in set(names)]
-    row = build(ledger, features, as_of=as_of, subject_ids=[subject_id])
-    currency = ledger.config.currency
-    return contributions.reasons(
-        model, row, count=MOST_REASONS, sentence=lambda name, value: sentence(name, value, currency=currency)
-    )[0]
+    tell = teller(ledger)
+    if model is None:
+        row = vector(ledger, named(BOUGHT, analysis.kinds_present(ledger)), subject_id, as_of=as_of)
+        return [{"feature": n, "value": v, "sentence": tell(n, v), "contribution": None} for n, v in row.items()]
+    return contributions.reasons(model, _seen(ledger, fitted, subject_id, as_of), count=MOST_REASONS, sentence=tell)[0]
+
+
+def _seen(ledger: Ledger, fitted: Fitted, subject_id: str, as_of: datetime) -> pa.Table:
+    """Give the row that the model reads about a subject: of its flat table, or built from the events."""
+    source = fitted.settings.get("table")
+    if source:
+        rows = flat_table.read(source)
+        ids = pa.array(flat_table.subject_ids(rows, fitted.settings["id"]), pa.string())
+        return rows.filter(pc.equal(ids, subject_id))
+    names = set(fitted.extra["features"])
+    return build(ledger, [f for f in feature_set(ledger) if f.name in names], as_of=as_of, subject_ids=[subject_id])
 
 
 def _because(reason: Mapping[str, Any]) -> str:
-    way = "raises" if reason["contribution"] > 0 else "lowers"
-    return f"{reason['sentence']}: {way} it."
+    if reason["contribution"] is None:
+        return f"{reason['sentence']}."
+    return f"{reason['sentence']}: {'raises' if reason['contribution'] > 0 else 'lowers'} it."
 
 
-def _told(ledger: Ledger, name: str, value: Any) -> str:  # noqa: ANN401 (any value of a prediction)
+def _told(tell: Teller, name: str, value: Any) -> str:  # noqa: ANN401 (any value of a prediction)
     if value is None or not isinstance(value, int | float | str):
         return "" if value is None else f"{name.replace('_', ' ')} {value:%Y-%m-%d}"
-    return sentence(name, value, currency=ledger.config.currency)
+    return tell(name, value)
 
 
 # --- a decision -------------------------------------------------------------------------------------------------------
@@ -169,8 +183,8 @@ def _second(decision: Decision, second: Candidate | None, currency: str) -> list
 def _known(ledger: Ledger, decision: Decision) -> list[str]:
     """Give what was known of the things that the play looks at."""
     names = _looked_at(ledger, decision)
-    currency = ledger.config.currency
-    told = [sentence(name, decision.features[name], currency=currency) for name in names if name in decision.features]
+    tell = teller(ledger)
+    told = [tell(name, decision.features[name]) for name in names if name in decision.features]
     return [f"What was known: {'; '.join(told)}."] if told else []
 
 

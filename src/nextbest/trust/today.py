@@ -14,17 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.features.expression import parse
-from nextbest.features.sentences import feature_sentence, sentence
-from nextbest.features.sets import feature_set
 from nextbest.ledger import analysis, feedback
+from nextbest.trust.words import teller
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from nextbest.features.language import Feature
     from nextbest.ledger import Ledger
+    from nextbest.trust.words import Teller
     from nextbest.types import Action, Play
 
 REASONS = 2
@@ -75,9 +74,9 @@ def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Tod
         return Today(currency=settings.currency, regime=settings.consent.regime, note=settings.consent.note)
     acted = [row for row in rows.to_pylist() if row["action_id"] != NO_ACTION]
     acted.sort(key=_gain, reverse=True)
-    known = {f.name: f for f in feature_set(ledger)}
+    tell = teller(ledger)
     return Today(
-        items=tuple(_item(ledger, row, plays.get(row["play"]), known) for row in acted[:limit]),
+        items=tuple(_item(ledger, row, plays.get(row["play"]), tell) for row in acted[:limit]),
         decided=rows.num_rows,
         by_action=_counts(rows, "action_id"),
         by_arm=_counts(rows, "arm"),
@@ -113,7 +112,7 @@ def _last(decisions: pa.Table) -> dict[str, datetime]:
     return dict(zip(latest["play"].to_pylist(), latest["ts_max"].to_pylist(), strict=True))
 
 
-def _item(ledger: Ledger, row: Mapping[str, Any], play: Play | None, known: Mapping[str, Feature]) -> Item:
+def _item(ledger: Ledger, row: Mapping[str, Any], play: Play | None, tell: Teller) -> Item:
     action = next((a for a in play.actions if a.id == row["action_id"]), None) if play else None
     chosen = _candidate(row, row["action_id"])
     with ledger.journal.read() as connection:
@@ -130,28 +129,20 @@ def _item(ledger: Ledger, row: Mapping[str, Any], play: Play | None, known: Mapp
         choice_probability=chosen["choice_probability"],
         arm=row["arm"],
         reason=row["reason"],
-        reasons=tuple(_reasons(row, play, action, known, ledger.config.currency)),
+        reasons=tuple(_reasons(row, play, action, tell)),
         removed=tuple({"action_id": c["action_id"], "rule": c["removed_by"]} for c in _removed(row)),
         alternatives=tuple(c["action_id"] for c in row["candidates"] if _possible(c, row["action_id"])),
         feedback=said[-1].verdict if said else None,
     )
 
 
-def _reasons(
-    row: Mapping[str, Any], play: Play | None, action: Action | None, known: Mapping[str, Feature], currency: str
-) -> Iterator[str]:
+def _reasons(row: Mapping[str, Any], play: Play | None, action: Action | None, tell: Teller) -> Iterator[str]:
     """Give the sentences of the features that the play asked about, those of the action first."""
     values = json.loads(row["features"])
     asked = [text for text in (action.eligibility if action else "", play.audience if play else "") if text]
     names = dict.fromkeys(name for text in asked for name in _in_order(text))
     told = [name for name in names if values.get(name) is not None]
-    for name in told[:REASONS]:
-        value = values[name]
-        yield (
-            feature_sentence(known[name], value, currency=currency)
-            if name in known
-            else sentence(name, value, currency=currency)
-        )
+    return (tell(name, values[name]) for name in told[:REASONS])
 
 
 def _in_order(text: str) -> list[str]:
