@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.serve.conftest import NOW, order
+from starlette.testclient import TestClient
+from tests.serve.conftest import BASE, NOW, order
 
 from nextbest import operations, verbs
 from nextbest.errors import LedgerError, ModelError
 
 if TYPE_CHECKING:
-    from starlette.testclient import TestClient
+    from starlette.types import ASGIApp
 
     from nextbest.ledger import Ledger
 
@@ -214,6 +215,22 @@ def test_an_unreadable_store_is_503(admin: TestClient, monkeypatch: pytest.Monke
     answer = admin.get("/v1/subjects/c2")
     assert answer.status_code == 503
     assert "/some/file" not in answer.text
+
+
+def test_a_fault_of_the_program_says_only_its_kind(
+    app: ASGIApp, admin: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that nobody foresaw is a 500 without its message, and is counted."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("c2@example.com")
+
+    monkeypatch.setattr(operations, "subject", broken)
+    client = TestClient(app, base_url=BASE, headers=admin.headers, raise_server_exceptions=False)
+    answer = client.get("/v1/subjects/c2")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "fault")
+    assert "example.com" not in answer.text
+    assert "nextbest_errors_total 1" in admin.get("/metrics").text
 
 
 def test_metrics_count_and_name_nobody(admin: TestClient) -> None:

@@ -51,7 +51,7 @@ def test_broken_requests_do_not_stop_the_service(started: Started) -> None:
         b"GET / HTTP/1.1\r\n" + headers + b"X: " + b"a" * 200_000,
         b"GET / HTTP/1.1\r\n" + headers + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     ):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
             try:
                 connection.sendall(raw)
                 answer = connection.recv(4096)

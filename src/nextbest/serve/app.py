@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -16,7 +17,7 @@ from starlette.routing import Route as StarletteRoute
 from nextbest import operations
 from nextbest.errors import NextbestError
 from nextbest.serve import reading
-from nextbest.serve.bodies import EraseReply, Reply
+from nextbest.serve.bodies import EraseBody, EraseReply, Reply
 from nextbest.serve.gate import WHO, Gate
 from nextbest.serve.replies import JSON, failed, problem, refused
 from nextbest.serve.routes import ROUTES, Route
@@ -61,16 +62,23 @@ class _Desk:
         """Give the function that answers a route."""
 
         async def answer(request: Request) -> Response:
+            status = 500
             try:
-                response = await self._answer(request, route)
-            except Refusal as refusal:
-                response = refused(refusal)
-            except NextbestError as error:
-                response = failed(error)
-            self._service.metrics.request(route.method, route.path, response.status_code)
+                response = await self._answered(request, route)
+                status = response.status_code
+            finally:
+                self._service.metrics.request(route.method, route.path, status)
             return response
 
         return answer
+
+    async def _answered(self, request: Request, route: Route) -> Response:
+        try:
+            return await self._answer(request, route)
+        except Refusal as refusal:
+            return refused(refusal)
+        except NextbestError as error:
+            return failed(error)
 
     async def _answer(self, request: Request, route: Route) -> Response:
         if self._threads.statistics().tasks_waiting > WAITING:
@@ -112,7 +120,7 @@ class _Desk:
                 return _again(before, asked)
             response = await self._run(route, asked)
             kept, about = _to_keep(bytes(response.body), asked)
-            keep = lambda: operations.keep_reply(ledger, name, raw, kept, subject_id=about)  # noqa: E731
+            keep = partial(operations.keep_reply, ledger, name, raw, kept, subject_id=about)
             await to_thread.run_sync(keep, limiter=self._threads)
             return response
 
@@ -120,14 +128,14 @@ class _Desk:
 def _to_keep(reply: bytes, asked: Asked) -> tuple[bytes, str | None]:
     """Give what is kept of a reply, and about whom; the receipt of an erasure is kept without the person's id."""
     about: str | None = getattr(asked.body, "subject_id", None)
-    if asked.body is not None and type(asked.body).__name__ == "EraseBody":
+    if isinstance(asked.body, EraseBody):
         receipt = msgspec.json.decode(reply, type=EraseReply)
         return msgspec.json.encode(msgspec.structs.replace(receipt, subject_id="")), None
     return reply, about
 
 
 def _again(kept: bytes, asked: Asked) -> Response:
-    if type(asked.body).__name__ == "EraseBody":
+    if isinstance(asked.body, EraseBody):
         receipt = msgspec.json.decode(kept, type=EraseReply)
         return _json(msgspec.structs.replace(receipt, subject_id=asked.body.subject_id))
     return Response(kept, media_type=JSON)
