@@ -122,7 +122,9 @@ def test_packed_files_and_strange_names_are_read(ledger: Ledger, tmp_path: Path)
     """A gzip file is read as it is, and a name with signs that mean something to a database is only a name."""
     path = tmp_path / "we[i]rd*'name?.csv"
     path.write_bytes(gzip.compress(b"who,when,total,order\nc1,2025-01-05,5,1\n"))
-    file = TextFile(path=path, delimiter=",", quote='"', escape='"', header=True, columns=("who", "when", "total", "order"))
+    file = TextFile(
+        path=path, delimiter=",", quote='"', escape='"', header=True, columns=("who", "when", "total", "order")
+    )
     assert import_text(ledger, file, ORDERS).rows_new == 1
     path.write_bytes(gzip.compress(b'who,when,total,order\nc1,2025-01-05,5,3\nc1,"2025\n'))
     broken = import_text(ledger, file, ORDERS)

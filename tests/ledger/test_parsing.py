@@ -128,7 +128,9 @@ def test_yes_and_no_in_several_languages(database: duckdb.DuckDBPyConnection) ->
     assert read(database, "maybe", "boolean") is REFUSED
 
 
-@pytest.mark.parametrize("text", [" Ada@Example.ORG ", "+49 (30) 123-456", "0049 30 123456", "030 123456", "030/1234.56"])
+@pytest.mark.parametrize(
+    "text", [" Ada@Example.ORG ", "+49 (30) 123-456", "0049 30 123456", "030 123456", "030/1234.56"]
+)
 def test_identities_are_spelt_as_the_journal_spells_them(database: duckdb.DuckDBPyConnection, text: str) -> None:
     """E-mails and phones are normalised in SQL exactly as in Python."""
     spell = parsing.email if "@" in text else parsing.phone
