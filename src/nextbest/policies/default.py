@@ -1,4 +1,4 @@
-"""The play that a workspace without plays of its own gets: win back by e-mail who may be leaving."""
+"""The play that a workspace without plays of its own gets: win back by e-mail who is silent for longer than usual."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
 
 NAME = "win_back"
+SILENT = "orders_ever >= 2 and days_since_last_order > 1.5 * average_days_between_orders"
 
 
 def default_play(ledger: Ledger) -> Play:
     """Give the default play; it suits any shop, assumes modest effects, and holds one in ten out to measure them."""
     return Play(
         name=NAME,
-        audience="churn_probability > 0.5" if _is_shop(ledger) else "",
+        audience=SILENT if _is_shop(ledger) else "",
         actions=(
             Action(
                 id="reminder_email",
@@ -44,4 +45,4 @@ def default_play(ledger: Ledger) -> Play:
 def _is_shop(ledger: Ledger) -> bool:
     from nextbest.ledger import analysis
 
-    return bool(analysis.kinds_present(ledger).get("order"))
+    return not analysis.kinds_present(ledger).keys().isdisjoint(("order", "order_line"))
