@@ -126,8 +126,8 @@ def _checked(kind: type, said: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _written(mapping: FileMapping, opened: Opened) -> str:
     lines = [_HEAD.format(name=opened.name, parses=", ".join(_TEXTS["parse"]))]
-    for name in ("system", "table", "confidence", "namespace", "ignore_unmatched"):
-        lines.append(f"{name} = {_value(getattr(mapping, name))}")
+    names = ("system", "table", "confidence", "namespace", "ignore_unmatched")
+    lines += [f"{name} = {_value(getattr(mapping, name))}" for name in names]
     lines.append(f"headers = {_value(list(opened.columns))}")
     lines += [line for emit in mapping.emits for line in _emit_lines(emit)]
     return "\n".join(lines) + "\n"

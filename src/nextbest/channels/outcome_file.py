@@ -32,6 +32,7 @@ _WHEN = ("ts", "created_ts", "closed_ts", "opened_ts", "clicked_ts", "sent_ts")
 _HOW_MUCH = ("value", "money")
 _PSEUDONYM_DIGITS = 20
 _ID_DIGITS = 32
+_FEW = 200
 
 
 def outcomes_from(ledger: Ledger, source: pa.Table | str | Path, *, name: str | None = None) -> list[Outcome]:
@@ -61,7 +62,8 @@ def _columns(table: pa.Table, label: str) -> dict[str, str]:
     """Give the header per part of an outcome."""
     plain = {normalised(c): c for c in table.column_names}
     found = {n: plain[k] for n, k in (("decision_id", "decisionid"), ("outcome_id", "outcomeid")) if k in plain}
-    found |= {"name": plain[k] for k in ("outcome", "outcomename", "name") if k in plain}
+    named = next((plain[k] for k in ("name", "outcomename", "outcome") if k in plain), None)
+    found |= {} if named is None else {"name": named}
     rest = [p for p in profiles(table.slice(0, 1000)) if p.name not in found.values()]
     by_role = roles(rest)
     for part, choices in (("ts", _WHEN), ("value", _HOW_MUCH)):
@@ -85,9 +87,10 @@ def _texts(table: pa.Table, column: str | None) -> list[str | None]:
 def _required(table: pa.Table, column: str, label: str) -> list[str]:
     if column not in table.column_names:
         raise DataError(f"{label} does not say which outcome this is. Give --name, or a column 'name'.")
-    values = table[column].to_pylist()
-    if None in values:
-        raise DataError(f"{label}, row {values.index(None) + 1}: '{column}' is empty. Fill it in, or remove the row.")
+    values: list[str] = table[column].to_pylist()
+    if table[column].null_count:
+        row = next(i for i, v in enumerate(values, 1) if v is None)
+        raise DataError(f"{label}, row {row}: '{column}' is empty. Fill it in, or remove the row.")
     return values
 
 
@@ -137,7 +140,8 @@ def _subjects(
     """Give the canonical subject of every row: by its identifiers, else by its decision."""
     said = [_texts(table, columns.get(who)) for who in _WHO]
     texts = [next((v for v in row if v), None) for row in zip(*said, strict=True)]
-    known = {text: _resolved(ledger, text) for text in dict.fromkeys(texts) if text}
+    distinct = [text for text in dict.fromkeys(texts) if text]
+    known = {text: _resolved(ledger, text, few=len(distinct) <= _FEW) for text in distinct}
     decided = _decided(ledger, {d for d, t in zip(decisions, texts, strict=True) if d and not t})
     found = []
     for row, (text, decision) in enumerate(zip(texts, decisions, strict=True), 1):
@@ -149,12 +153,15 @@ def _subjects(
     return found
 
 
-def _resolved(ledger: Ledger, text: str) -> str:
-    """Give the subject of an identifier; an address nobody has yet becomes its pseudonym, an id stays as it is."""
+def _resolved(ledger: Ledger, text: str, *, few: bool) -> str:
+    """Give the subject of an identifier; an address nobody has yet becomes its pseudonym, an id stays as it is.
+
+    Looking up whether an id is another system's is slow, and done only for a *few* of them.
+    """
     is_address = "@" in text or text.startswith("+")
     with ledger.journal.read() as connection:
         canonical = identities.canonical(connection, text)
-    if canonical != text:
+    if canonical != text or not (few or is_address):
         return canonical
     try:
         return identities.resolve(ledger, text)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from nextbest.channels.headers import words
 from nextbest.channels.override import positions
 from nextbest.channels.profile import profiles
-from nextbest.channels.roles import Role, dictionary, roles
+from nextbest.channels.roles import EXACT, Role, dictionary, roles
 from nextbest.channels.used import completed
 from nextbest.ledger.kinds import KINDS
 from nextbest.ledger.kinds import kind as find_kind
@@ -38,7 +39,12 @@ _STAMPED = {
     "sent_ts": "message",
 }
 _WHEN = ("ts", "created_ts", *_STAMPED)
-_CONSENT = {"consent_email": ("email", {}), "refused_email": ("email", None), "refused_phone": ("phone", None)}
+_OTHERS = {"account_id": "account", "owner_id": "owner"}
+_CONSENT: dict[str, tuple[str, dict[str, str] | None]] = {
+    "consent_email": ("email", {}),
+    "refused_email": ("email", None),
+    "refused_phone": ("phone", None),
+}
 _FLIPPED = {
     **dict.fromkeys(("yes", "true", "1", "y", "t", "ja"), "false"),
     **dict.fromkeys(("no", "false", "0", "n", "f", "nein"), ""),
@@ -54,7 +60,7 @@ def propose(opened: Opened, *, kind: str | None = None, overrides: Mapping[str, 
         find_kind(kind)
     said = {at: field for field, at in positions(opened.columns, overrides or {}).items()}
     european = opened.text is not None and (opened.text.decimal == "," or opened.text.delimiter == ";")
-    found = roles(profiles(opened.sample, european=european), said=said)
+    found = _someone(roles(profiles(opened.sample, european=european), said=said))
     stem = PurePosixPath(opened.name).name.split(".", 1)[0]
     chosen, sure = (kind, 1.0) if kind else guess(found, columns=len(opened.columns))
     emits = _emits(chosen, found, stem, unnamed=opened.unnamed) if chosen else ()
@@ -82,26 +88,38 @@ def guess(found: Mapping[str, Role], *, columns: int) -> tuple[str | None, float
 
 
 def _event(found: Mapping[str, Role], columns: int) -> tuple[str, float]:
+    """Give the first kind of event whose marks are there; one row per person with a date of joining is no event."""
     has = found.keys()
-    one_each = found[next(w for w in WHO if w in has)].profile.unique
     stamped = next((kind for stamp, kind in _STAMPED.items() if stamp in has), None)
-    if "ticket_id" in has:
-        return "ticket", 0.8
-    if stamped is not None:
-        return stamped, 0.7
-    if one_each and "order_id" not in has and (columns > 6 or "created_ts" in has):
-        return "subjects", 0.6
-    if "product_id" in has and has & {"order_id", "quantity", "price", "money"}:
-        return "order_line", 0.8
-    if has & {"order_id", "money"}:
-        return "order", 0.8
-    if "rating" in has:
-        return "review", 0.7
-    if has & {"url", "session_id", "referrer", "device"}:
-        return "page_view", 0.6
-    if "coupon" in has:
-        return "coupon_redeem", 0.6
-    return "custom", 0.5
+    order_like = bool(has & {"order_id", "quantity", "price", "money"})
+    marks: tuple[tuple[bool, str, float], ...] = (
+        ("ticket_id" in has, "ticket", 0.8),
+        (stamped is not None, stamped or "", 0.7),
+        (_one_each(found, columns), "subjects", 0.6),
+        ("product_id" in has and order_like, "order_line", 0.8),
+        (bool(has & {"order_id", "money"}), "order", 0.8),
+        ("rating" in has, "review", 0.7),
+        (bool(has & {"url", "session_id", "referrer", "device"}), "page_view", 0.6),
+        ("coupon" in has, "coupon_redeem", 0.6),
+    )
+    return next(((kind, sure) for holds, kind, sure in marks if holds), ("custom", 0.5))
+
+
+def _one_each(found: Mapping[str, Role], columns: int) -> bool:
+    """Tell whether the table has one row per person: nobody twice, and no column that can only be an event's time."""
+    if "order_id" in found or not found[next(w for w in WHO if w in found)].profile.unique:
+        return False
+    if "ts" not in found:
+        return True
+    return columns > 6 and found["ts"].confidence < EXACT
+
+
+def _someone(found: dict[str, Role]) -> dict[str, Role]:
+    """Give the roles with an account or a sales person as the subject, where the table is a list of these."""
+    if found.keys() & {*WHO, "deal_id", "ticket_id", *_WHEN}:
+        return found
+    other = next((o for o in _OTHERS if o in found and found[o].profile.unique), None)
+    return found if other is None else {"subject_id": found[other], **{k: v for k, v in found.items() if k != other}}
 
 
 # --- emits ------------------------------------------------------------------------------------------------------------
@@ -121,9 +139,9 @@ def _emits(chosen: str, found: Mapping[str, Role], stem: str, *, unnamed: bool) 
 def _emit(name: str, found: Mapping[str, Role], stem: str, *, unnamed: bool, lines: bool = False) -> Emit | None:
     kind = find_kind(name)
     columns = tuple(_columns(kind, found, unnamed=unnamed, lines=lines))
-    subject = _subject(found, unnamed=unnamed) if name not in {"items"} else ()
+    subject = _subject(found, unnamed=unnamed) if name != "items" else ()
     constants: dict[str, str] = {}
-    subject_type = "lead" if _about_leads(found) else "customer"
+    subject_type = _subject_type(found)
     if name == "deal_stage" and not subject and (at := found.get("deal_id")):
         subject, subject_type = (_rule("subject_id", at, "id", unnamed=unnamed),), "deal"
     if name in {"reading", "spend"} and not subject:
@@ -165,7 +183,7 @@ def _subject(found: Mapping[str, Role], *, unnamed: bool) -> tuple[ColumnRule, .
 
 def _consent(role: str, found: Mapping[str, Role], *, unnamed: bool) -> Emit:
     """Give the permission a column tells; a column of refusals tells only refusals."""
-    channel, flipped = _CONSENT[role][0], _CONSENT[role][1] is None
+    channel, flipped = _CONSENT[role]
     rule = _rule("allowed", found[role], "boolean", unnamed=unnamed, values=_FLIPPED if flipped else {})
     return Emit(
         kind="consent",
@@ -211,9 +229,11 @@ def _source(role: Role, *, unnamed: bool) -> str | int:
     return role.profile.position if unnamed else role.profile.name
 
 
-def _about_leads(found: Mapping[str, Role]) -> bool:
-    named = found["subject_id"].profile.name.lower() if "subject_id" in found else ""
-    return "lead" in named or "prospect" in named
+def _subject_type(found: Mapping[str, Role]) -> str:
+    """Give what the subjects are, from the name of their column."""
+    said = set(words(found["subject_id"].profile.name)) if "subject_id" in found else set()
+    named = {"lead": "lead", "prospect": "lead", "account": "account", "agent": "owner", "rep": "owner"}
+    return next((kind for word, kind in named.items() if word in said), "customer")
 
 
 def _essential(chosen: str | None, found: Mapping[str, Role]) -> list[Role]:

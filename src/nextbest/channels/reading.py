@@ -127,17 +127,24 @@ def _recognised(opened: Opened) -> FileMapping | None:
 
 def _import(ledger: Ledger, opened: Opened, found: FileMapping, *, dry_run: bool, progress: Progress | None) -> Loaded:
     if not found.emits:
-        listed = ", ".join(opened.columns[:40])
-        raise DataError(
-            f"{opened.name} cannot be understood: {listed}. Say what one row is and which column is what, for example: "
-            f'--as order --map "{opened.columns[0]}=subject_id,...". Kinds: order, page_view, subjects, items ...'
-        )
+        raise DataError(_not_understood(opened))
     if opened.text is not None:
         told = None if progress is None else lambda done, total: progress(done / max(total, 1))
         return intake.import_text(ledger, opened.text, found, progress=told, dry_run=dry_run)
     if opened.table is None:
         raise DataError(f"{opened.name} has nothing to read.")
     return intake.import_table(ledger, opened.table(), found, name=opened.name, digest=opened.digest, dry_run=dry_run)
+
+
+def _not_understood(opened: Opened) -> str:
+    """Say which columns were found and what to say about them."""
+    listed = ", ".join(opened.columns[:40])
+    first = "0" if opened.unnamed else opened.columns[0]
+    return (
+        f"{opened.name} cannot be understood: nothing says whom a row is about, or when. It has: {listed}. Say what one "
+        f'row is and which columns are what: --as order --map "{first}=subject_id,...=ts,...=revenue" (a column is '
+        f"named by its header or its position from 0). Kinds: order, order_line, page_view, message, subjects, items ..."
+    )
 
 
 def _report(loaded: Loaded, found: FileMapping, *, notes: tuple[str, ...] = ()) -> LoadedFile:

@@ -23,12 +23,12 @@ from nextbest.ledger.kinds import kind as find_kind
 from nextbest.ledger.mapping import ColumnRule, Emit, FileMapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
 SURE = 0.9
-NAMED = 2.0  # what a file name that names the table is worth: as much as a header of one table in seven
+NAMED = 2.0  # what it is worth that the file is named after the table, and again that it names the system
 NONE_OF_THEM = 2.0  # what headers must be worth together, shape included, before they outweigh "none of them"
 DAMPING = 0.8  # headers of a table come together: each is worth less than if it came alone
 ALTERNATIVES = 3
@@ -74,7 +74,8 @@ def mapping(
     if entry is None:
         raise unknown("known table", f"{system}.{name}", [f"{t.system}.{t.name}" for t in tables()])
     present = _present(entry, columns)
-    emits = tuple(e for said in entry.emits for p in _each(said, entry, present, columns) if (e := _emit(said, p, sample)))
+    found = (_emit(said, p, sample) for said in entry.emits for p in _each(said, entry, present, columns))
+    emits = tuple(e for e in found if e is not None)
     if entry.empty:
         emits = (Emit(kind="links", columns=(), where={columns[0]: (_NEVER,)}),)
     made = FileMapping(
@@ -108,14 +109,18 @@ def _score(candidate: Table, seen: set[str], name: str) -> float:
         return -math.inf
     missing = len(set(known.values())) - len(worth)
     shape = math.lgamma(len(worth) + 1) + math.lgamma(missing + 1) - math.lgamma(len(worth) + missing + 2)
-    return sum(worth.values()) + shape + (NAMED if _is_named(candidate, name) else 0.0)
+    return sum(worth.values()) + shape + _named(candidate, name)
 
 
-def _is_named(candidate: Table, name: str) -> bool:
-    stem = normalised(re.sub(r"(\.[a-z0-9]{1,8})+$", "", name.lower().rsplit("/", 1)[-1]))
+def _named(candidate: Table, name: str) -> float:
+    """Give what a file's name says for a table: 'hubspot_deal_contact.csv' says more than 'deal_contact_2025.csv'."""
+    stem = normalised(re.sub(r"(\.[a-z0-9]{1,8})+$", "", name.lower().rsplit("/", 1)[-1])).rstrip("0123456789")
     system, own = normalised(candidate.system), normalised(candidate.name)
-    listed = {own, system + own, *(normalised(n) for n in candidate.file_names)}
-    return bool(stem) and (stem in listed or stem.rstrip("0123456789") in listed)
+    if not stem:
+        return 0.0
+    if stem == system + own:
+        return 2 * NAMED
+    return NAMED if stem == own or stem in map(normalised, candidate.file_names) else 0.0
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -153,7 +158,9 @@ def _emit(said: Mapping[str, Any], present: Mapping[str, str], sample: pa.Table 
         needed.append(said["unnest"].split(".", 1)[0])
     if any(n not in present for n in needed):
         return None
-    columns = [r for to, rule in said["columns"].items() if (r := _rule(to, rule, present, sample)) is not None]
+    nested = said.get("unnest", "")
+    within = {**present, nested: _unnest(nested, present)} if "." in nested else present
+    columns = [r for to, rule in said["columns"].items() if (r := _rule(to, rule, within, sample)) is not None]
     subject = [r for rule in said.get("subject", ()) if (r := _rule("subject_id", rule, present, sample)) is not None]
     if said.get("subject") and not subject:
         return None
@@ -169,7 +176,7 @@ def _emit(said: Mapping[str, Any], present: Mapping[str, str], sample: pa.Table 
         subject_type=said.get("subject_type", "customer"),
         constants=said.get("constants", {}),
         group_by=tuple(present[g] for g in said.get("group_by", ())),
-        unnest=_unnest(said.get("unnest", ""), present),
+        unnest=_unnest(nested, present),
         where={present[c]: tuple(values) for c, values in said.get("where", {}).items()},
     )
 

@@ -85,9 +85,9 @@ def _claims(profile: Profile) -> list[tuple[str, float]]:
 
 
 def _phrases(parts: tuple[str, ...]) -> list[str]:
-    """Give every run of one to three words within a header, joined, longest first."""
-    spans = [(i, n) for n in (3, 2, 1) for i in range(len(parts) - n + 1)]
-    return ["".join(parts[i : i + n]) for i, n in spans]
+    """Give every run of two or three words within a header, joined, and its last word, which is what it is about."""
+    spans = [(i, n) for n in (3, 2) for i in range(len(parts) - n + 1)]
+    return [*("".join(parts[i : i + n]) for i, n in spans), *parts[-1:]]
 
 
 def _fits(role: str, profile: Profile) -> bool:

@@ -49,4 +49,4 @@ def _by_format(text: str, parse: Parse, name: str) -> datetime:
             return datetime.strptime(text, day + clock)  # noqa: DTZ007 (the caller gives the zone)
         except ValueError:
             continue
-    raise DataError(f"'{text[:40]}' in column '{name}' is not a time. Write ISO 8601, such as 2026-03-31T12:00:00+02:00.")
+    raise DataError(f"'{text[:40]}' in column '{name}' is not a time. Write it as 2026-03-31T12:00:00+02:00.")

@@ -60,7 +60,7 @@ def readable(path: Path) -> bool:
     endings = [s.lower() for s in path.suffixes[-2:]]
     if endings[-1:] == [".gz"]:
         return len(endings) == 1 or endings[0] in {*TEXT_ENDINGS, *JSON_ENDINGS}
-    return endings[-1:] == [".zip"] or endings[-1:] != [] and endings[-1] in PLAIN_ENDINGS
+    return bool(endings) and endings[-1] in {".zip", *PLAIN_ENDINGS}
 
 
 def _inside(folder: Path) -> Iterator[Path]:

@@ -148,7 +148,7 @@ def _end(pattern: re.Pattern[str], text: str) -> int:
 
 
 def _inside(path: Path, start: str, rest: Iterator[str]) -> Iterator[str]:
-    """Give the objects of the one list inside an object, as interfaces answer: {"data": [...]}; or the object itself."""
+    """Give the objects of the list inside an object, as interfaces answer: {"data": [...]}; else the object."""
     text = start
     for piece in rest:
         text += piece

@@ -91,10 +91,10 @@ def _text(path: Path, name: str, scratch: Path) -> Opened:
     if is_packed or measured.encoding not in {"utf-8", "utf-8-sig"}:
         plain = fresh(scratch, "plain.csv")
         raw.rewrite(path, measured.encoding, plain)
-    return from_text(plain, name, path, measured.digest, scratch, notes=(measured.note,) if measured.note else ())
+    return _from_plain(plain, name, path, measured, scratch)
 
 
-def from_text(plain: Path, name: str, path: Path, digest: str, scratch: Path, *, notes: tuple[str, ...] = ()) -> Opened:
+def _from_plain(plain: Path, name: str, path: Path, measured: raw.Measured, scratch: Path) -> Opened:
     """Give the table of a plain UTF-8 file, after a look at its first lines."""
     dialect = sniff(_head(plain))
     if not dialect.columns:
@@ -102,10 +102,11 @@ def from_text(plain: Path, name: str, path: Path, digest: str, scratch: Path, *,
     if dialect.delimiter == SPACES:
         plain = _tabbed(plain, dialect, fresh(scratch, "tabbed.tsv"))
         dialect = replace(dialect, delimiter="\t", skip_lines=0)
-    return _opened(plain, name, path, digest, dialect, notes)
+    notes = (measured.note,) if measured.note else ()
+    return replace(_opened(plain, name, path, measured.digest, dialect), notes=notes)
 
 
-def _opened(plain: Path, name: str, path: Path, digest: str, dialect: Dialect, notes: tuple[str, ...] = ()) -> Opened:
+def _opened(plain: Path, name: str, path: Path, digest: str, dialect: Dialect) -> Opened:
     text = TextFile(
         path=plain,
         delimiter=dialect.delimiter,
@@ -126,7 +127,6 @@ def _opened(plain: Path, name: str, path: Path, digest: str, dialect: Dialect, n
         sample=_sample(dialect),
         digest=digest,
         text=text,
-        notes=notes,
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nextbest.channels.files.plain import CHUNK, check_size
 from nextbest.channels.files.discover import PLAIN_ENDINGS
+from nextbest.channels.files.plain import CHUNK, check_size
 from nextbest.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nextbest.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -28,7 +28,7 @@ def sheets(path: Path, fresh: Callable[[], Path]) -> Iterator[tuple[str, Path]]:
         raise DataError(f"{path.name} is not a readable workbook: {error}. Save it as XLSX or CSV.") from error
 
 
-def _write(rows: Iterator[list[object]], target: Path) -> int:
+def _write(rows: Iterator[Sequence[object]], target: Path) -> int:
     """Write the rows that hold a value, and give their number."""
     count = 0
     with target.open("w", encoding="utf-8", newline="") as out:
