@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from nextbest.features.expression import parse
 from nextbest.ledger import analysis, feedback
+from nextbest.policies import evidence
 from nextbest.trust.words import teller
 from nextbest.types import NO_ACTION
 
@@ -49,17 +50,22 @@ class Item:
     removed: tuple[Mapping[str, str], ...]
     alternatives: tuple[str, ...]
     feedback: str | None
+    changed_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Today:
-    """The list and its totals: how many subjects were decided, by action and by arm, and what the list should earn."""
+    """The list and its totals: how many subjects were decided, by action and by arm, and what the list should earn.
+
+    `assumed` names the actions whose effect nobody has measured yet.
+    """
 
     items: tuple[Item, ...] = ()
     decided: int = 0
     by_action: Mapping[str, int] = field(default_factory=dict)
     by_arm: Mapping[str, int] = field(default_factory=dict)
     expected_gain: float = 0.0
+    assumed: tuple[str, ...] = ()
     decided_ts: str = ""
     currency: str = ""
     regime: str = ""
@@ -81,11 +87,22 @@ def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Tod
         by_action=_counts(rows, "action_id"),
         by_arm=_counts(rows, "arm"),
         expected_gain=sum(_gain(row) for row in acted),
+        assumed=tuple(_assumed(ledger, plays, {(row["play"], row["action_id"]) for row in acted})),
         decided_ts=pc.max(rows["ts"]).as_py().isoformat(),
         currency=settings.currency,
         regime=settings.consent.regime,
         note=settings.consent.note,
     )
+
+
+def _assumed(ledger: Ledger, plays: Mapping[str, Play], done: set[tuple[str, str]]) -> list[str]:
+    """Give the actions of the list whose effect is still the one that was assumed."""
+    found = set()
+    for play in (plays[name] for name in {name for name, _ in done} if name in plays):
+        lifts = evidence.lifts(ledger, play, play.actions, as_of=ledger.clock())
+        mine = {action for name, action in done if name == play.name and action in lifts.by_action}
+        found |= {action for action in mine if lifts.by_action[action].assumed}
+    return sorted(found)
 
 
 def _newest(decisions: pa.Table) -> pa.Table:
@@ -133,6 +150,7 @@ def _item(ledger: Ledger, row: Mapping[str, Any], play: Play | None, tell: Telle
         removed=tuple({"action_id": c["action_id"], "rule": c["removed_by"]} for c in _removed(row)),
         alternatives=tuple(c["action_id"] for c in row["candidates"] if _possible(c, row["action_id"])),
         feedback=said[-1].verdict if said else None,
+        changed_to=said[-1].action_id if said else None,
     )
 
 
