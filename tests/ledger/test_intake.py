@@ -279,7 +279,7 @@ def test_local_times_are_those_of_the_workspace(tmp_path: Path) -> None:
 
 def test_a_column_that_is_not_there_is_named(ledger: Ledger, tmp_path: Path) -> None:
     """A required column that the file lacks stops the import with the near word; an optional one is left empty."""
-    with pytest.raises(DataError, match="no column 'when'. Did you mean 'whem'"):
+    with pytest.raises(DataError, match=r"no column 'when'\. Did you mean 'whem'"):
         load(ledger, tmp_path, "who,whem,total,order\nc1,2025-01-05,1,1\n", ORDERS)
     assert load(ledger, tmp_path, "who,when,order\nc1,2025-01-05,1\n", ORDERS).rows_new == 1
 

@@ -203,9 +203,12 @@ def event_id(made: Facts, context: Context) -> exp.Expr:
     if not is_keyed(made):
         return hashed
     keys = [_keyed_value(made, k) for k in made.kind.key]
-    space = [literal(context.namespace)] if context.namespace else []
+    parts = [literal(context.namespace), *keys] if context.namespace else keys
+    key = parts[0] if len(parts) == 1 else call("concat_ws", literal(":"), *parts)
+    if all(r.required for r in made.emit.columns if r.to in made.kind.key):
+        return key
     known = exp.and_(*(exp.not_(k.copy().is_(exp.null())) for k in keys))
-    return exp.case().when(known, call("concat_ws", literal(":"), *space, *keys)).else_(hashed)
+    return exp.case().when(known, key).else_(hashed)
 
 
 def is_keyed(made: Facts) -> bool:
