@@ -143,7 +143,7 @@ def test_a_person_approves_and_changes_in_a_browser(page: Page, started: Started
     second = changeable.get_attribute("id")
     changeable.get_by_role("button", name="Change").click()
     page.wait_for_url(f"**/#{second}")
-    assert page.locator(f"[id='{second}'] .verdict").inner_text() == "Changed"
+    assert page.locator(f"[id='{second}'] .verdict").inner_text().startswith("Changed to ")
     assert page.evaluate(OVERFLOW) <= 0
 
 
