@@ -71,6 +71,8 @@ def _columns(table: pa.Table, label: str) -> dict[str, str]:
         if role is not None:
             found[part] = role.profile.name
     found |= {who: by_role[who].profile.name for who in _WHO if who in by_role}
+    said = {part: plain[normalised(part)] for part in (*_WHO, "ts", "value") if normalised(part) in plain}
+    found |= said  # a column that has the very name is meant, whatever stands in it
     if "ts" not in found or not {"decision_id", *_WHO} & found.keys():
         listed = ", ".join(table.column_names)
         raise DataError(
@@ -95,9 +97,9 @@ def _required(table: pa.Table, column: str, label: str) -> list[str]:
 
 
 def _value(text: str | None, column: str, row: int) -> float:
-    if text is None and not column:
+    if not column:
         return 1.0
-    plain = (text or "0").strip()
+    plain = (text or "").strip()
     if "," in plain and "." not in plain:
         plain = plain.replace(",", ".")
     try:

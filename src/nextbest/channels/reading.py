@@ -141,9 +141,9 @@ def _not_understood(opened: Opened) -> str:
     listed = ", ".join(opened.columns[:40])
     first = "0" if opened.unnamed else opened.columns[0]
     return (
-        f"{opened.name} cannot be understood: nothing says whom a row is about, or when. It has: {listed}. Say what one "
-        f'row is and which columns are what: --as order --map "{first}=subject_id,...=ts,...=revenue" (a column is '
-        f"named by its header or its position from 0). Kinds: order, order_line, page_view, message, subjects, items ..."
+        f"{opened.name} cannot be understood: nothing says whom a row is about, or when. It has: {listed}. Say what "
+        f'one row is and which columns are what: --as order --map "{first}=subject_id,...=ts,...=revenue" (a column is '
+        "named by its header or its position from 0). Kinds: order, order_line, page_view, message, subjects, items."
     )
 
 
