@@ -148,11 +148,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """Sufficient statistics of one arm: SQL sums people, Python infers from the sums. They add up over partitions."""
+    """Sufficient statistics of one arm: SQL sums people, Python infers from the sums. They add up over partitions.
+
+    `answered` is how many of the `n` have an outcome other than 0; None where nobody counted.
+    """
 
     n: int
     total: float
     total_squares: float
+    answered: int | None = None
 
     @property
     def mean(self) -> float:
@@ -164,6 +168,7 @@ class Statistics:
             n=self.n + other.n,
             total=self.total + other.total,
             total_squares=self.total_squares + other.total_squares,
+            answered=None if self.answered is None or other.answered is None else self.answered + other.answered,
         )
 
 

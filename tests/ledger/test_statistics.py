@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from tests.ledger.makers import NOW, decision
 
 from nextbest.errors import UnknownNameError
 from nextbest.ledger import Ledger, archive, decisions, identities, outcomes, statistics
-from nextbest.types import Outcome
+from nextbest.types import Candidate, Outcome
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,7 +58,7 @@ def slow(
         mine = sorted((row for row in made if row[0] == subject and row[3] <= due), key=lambda row: row[3])
         if mine:
             _, arm, action, ts = mine[0]
-            followed = [v for s, t, v in orders if s == subject and ts < t <= ts + days * DAY]
+            followed = [v for s, t, v in orders if s == subject and ts <= t < ts + days * DAY]
             sums[arm, action].append(float(bool(followed)) if once else sum(followed))
     return {key: (len(v), sum(v), sum(x * x for x in v)) for key, v in sums.items()}
 
@@ -97,8 +98,7 @@ def test_merged_subjects_count_once(ledger: Ledger) -> None:
     """Two ids of one person are one subject, and what either id did counts."""
     rows = [decision(1, ts=NOW - 20 * DAY), decision(2, ts=NOW - 19 * DAY)]
     ledger.journal.write(lambda connection: decisions.log(connection, ledger, rows))
-    archive.append(ledger, "order", pa.table({"subject_id": ["c2"], "ts": [NOW - 15 * DAY]}), source="file")
-    archive.append(ledger, "page_view", pa.table({"subject_id": ["c2"], "ts": [NOW]}), source="file")
+    archive.append(ledger, "order", pa.table({"subject_id": ["c2", "x"], "ts": [NOW - 15 * DAY, NOW]}), source="file")
     identities.merge(ledger, "c2", "c1", why="test")
     happened = statistics.happened(ledger, "order", days=10)
     (sums,) = statistics.arm_statistics(ledger, "win_back", happened, as_of=NOW).values()
@@ -137,3 +137,54 @@ def test_actions_are_weighted_by_one_over_their_probability(ledger: Ledger) -> N
     taken, none = found["coupon", True], found["coupon", False]
     assert (taken["n"], taken["w"], taken["wy"]) == pytest.approx((1, 1 / 0.9, 1 / 0.9))
     assert (none["n"], none["w"], none["wy"], none["ww"]) == pytest.approx((2, 20.0, 10.0, 200.0))
+
+
+def test_a_window_holds_its_first_moment_and_not_its_last(ledger: Ledger) -> None:
+    """An order dated by the day, on the midnight at which the list was made, is an answer; one a window later is not.
+
+    Features end before the decision; were the window to begin after it, such orders would count nowhere.
+    """
+    midnight = (NOW - 20 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = [decision(i, subject_id=f"c{i}", ts=midnight) for i in (1, 2)]
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, rows))
+    times = [midnight, midnight + 10 * DAY, NOW]
+    archive.append(ledger, "order", pa.table({"subject_id": ["c1", "c2", "x"], "ts": times}), source="file")
+    happened = statistics.happened(ledger, "order", days=10)
+    (sums,) = statistics.arm_statistics(ledger, "win_back", happened, as_of=NOW).values()
+    assert (sums.n, sums.total, sums.answered) == (2, 1.0, 1)
+
+
+def test_orders_that_stopped_coming_in_leave_decisions_pending(ledger: Ledger) -> None:
+    """Page views that go on do not turn an unseen month of orders into a month without orders."""
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, [decision(1, ts=NOW - 20 * DAY)]))
+    archive.append(ledger, "order", pa.table({"subject_id": ["x"], "ts": [NOW - 15 * DAY]}), source="file")
+    archive.append(ledger, "page_view", pa.table({"subject_id": ["x"], "ts": [NOW]}), source="file")
+    happened = statistics.happened(ledger, "order", days=10)
+    assert statistics.arm_statistics(ledger, "win_back", happened, as_of=NOW) == {}
+
+
+def test_one_answer_is_evidence_once(ledger: Ledger) -> None:
+    """Of a subject decided for daily only the first decision with a choice teaches: an order answers one."""
+    none = Candidate(action_id="none", response_probability=0.1, choice_probability=0.1)
+    both = (none, Candidate(action_id="coupon", choice_probability=0.9))
+    shut = (replace(none, choice_probability=1.0), Candidate(action_id="coupon", removed_by="consent:denied"))
+    days = [decision(i, subject_id="c1", ts=NOW - (40 - i) * DAY, candidates=both) for i in range(5)]
+    days[0] = replace(days[0], action_id="none", candidates=shut, choice_probability=1.0)
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, days))
+    table = pa.table({"subject_id": ["c1", "x"], "ts": [NOW - 34 * DAY, NOW]})
+    archive.append(ledger, "order", table, source="file")
+    happened = statistics.happened(ledger, "order", days=10)
+    found = statistics.responses(ledger, "win_back", happened, as_of=NOW).to_pylist()
+    assert [(r["decision_id"], r["could"], r["responded"]) for r in found] == [(days[1].decision_id, ["coupon"], True)]
+    sums = statistics.action_sums(ledger, "win_back", happened, as_of=NOW).to_pylist()
+    assert [(r["action_id"], r["taken"], r["n"]) for r in sums] == [("coupon", True, 1)]
+
+
+def test_decisions_taken_in_hindsight_teach_nothing(ledger: Ledger) -> None:
+    """A decision dated before events that were already known was never carried out: its lift is not evidence."""
+    late = replace(decision(1, ts=NOW - 20 * DAY), context={"hindsight": True})
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, [late]))
+    archive.append(ledger, "order", pa.table({"subject_id": ["c1"], "ts": [NOW]}), source="file")
+    happened = statistics.happened(ledger, "order", days=10)
+    assert statistics.responses(ledger, "win_back", happened, as_of=NOW).num_rows == 0
+    assert statistics.in_hindsight(ledger, "win_back", happened, as_of=NOW) == 1

@@ -11,7 +11,7 @@ import pytest
 from tests.policies.conftest import NOW, subjects
 
 from nextbest.errors import ConfigError, LedgerError
-from nextbest.ledger import analysis, consent, decisions, switches
+from nextbest.ledger import analysis, archive, consent, decisions, switches
 from nextbest.policies.decide import Decided, decide_bulk
 from nextbest.policies.run import prepare, ranked, settle
 
@@ -298,3 +298,13 @@ def test_logged_and_drawn_shares_agree(workspace: Callable[..., Ledger]) -> None
 def test_logged_and_drawn_shares_agree_over_a_million(workspace: Callable[..., Ledger]) -> None:
     """The same over 1,000,000 decisions."""
     audit(workspace('holdout = 0.1\nrandom = 0.1\npolicy = { name = "greedy", explore = 0.2 }'), 1_000_000)
+
+
+def test_a_list_made_after_the_fact_says_so(workspace: Callable[..., Ledger], clock: Clock) -> None:
+    """A decision dated before events that are known is marked hindsight; one of today is not, nor by dates to come."""
+    ledger = workspace()
+    orders = {"subject_id": ["c0", "c0"], "ts": [NOW + timedelta(days=9), NOW + timedelta(days=30)]}
+    archive.append(ledger, "order", pa.table(orders), source="file")
+    assert set(run(ledger, mode="shadow").table["context"].to_pylist()) == {"{}"}
+    clock.now = NOW + timedelta(days=10)
+    assert set(run(ledger, mode="shadow").table["context"].to_pylist()) == {'{"hindsight": true}'}

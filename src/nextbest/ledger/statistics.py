@@ -44,19 +44,18 @@ def happened(ledger: Ledger, outcome: str, *, days: int) -> Happened:
     """
     match = _WINDOW.fullmatch(outcome)
     what, window = (match["what"], int(match["days"])) if match else (outcome, days)
-    end = _end(ledger)
     if what in EVENTS and not match:
-        return Happened(rows=_events(ledger, what, None), days=window, once=True, end=end)
+        return _happened(_events(ledger, what, None), days=window, once=True)
     if match and (what in _PLURAL or what in EVENTS):
-        return Happened(rows=_events(ledger, _PLURAL.get(what, what), None), days=window, once=False, end=end)
+        return _happened(_events(ledger, _PLURAL.get(what, what), None), days=window)
     if match and what in {c.name for c in KINDS["order"].columns if c.type == "number"}:
-        return Happened(rows=_events(ledger, "order", what), days=window, once=False, end=end)
+        return _happened(_events(ledger, "order", what), days=window)
     recorded = analysis.table(ledger, "outcomes", columns=("name", "subject_id", "ts", "value"))
     names = pc.unique(recorded["name"]).to_pylist()
     for name, span in ((outcome, days), (what, window)):
         if name in names:
             rows = recorded.filter(pc.equal(recorded["name"], name)).drop_columns(["name"])
-            return Happened(rows=rows, days=span, once=False, end=end)
+            return _happened(rows, days=span, watched=_watched(ledger))
     raise unknown("outcome", outcome, {*names, *EVENTS, "revenue_30d", "orders_30d"})
 
 
@@ -66,18 +65,25 @@ def arm_statistics(
     """Give per (arm, action) the sums of what followed each subject's first decision, as far as it had time to."""
     rows = _run(ledger, "arms", play, outcome, as_of=as_of)
     return {
-        (r["arm"], r["action_id"]): Statistics(n=r["n"], total=r["total"], total_squares=r["total_squares"])
+        (r["arm"], r["action_id"]): Statistics(
+            n=r["n"], total=r["total"], total_squares=r["total_squares"], answered=r["answered"]
+        )
         for r in rows.to_pylist()
     }
 
 
+def in_hindsight(ledger: Ledger, play: str, outcome: Happened, *, as_of: datetime) -> int:
+    """Give how many of the subjects counted were decided for when what followed was already known."""
+    return sum(_run(ledger, "arms", play, outcome, as_of=as_of)["hindsight"].to_pylist())
+
+
 def action_sums(ledger: Ledger, play: str, outcome: Happened, *, as_of: datetime) -> pa.Table:
-    """Give per action, taken or not, over those who could get it: n, w, wy, ww, wwy, wwyy with w = 1 / probability."""
+    """Give per action, taken or not, over those who could get it: n, answered, sums weighted by 1 / probability."""
     return _run(ledger, "actions", play, outcome, as_of=as_of)
 
 
 def responses(ledger: Ledger, play: str, outcome: Happened, *, as_of: datetime) -> pa.Table:
-    """Give per due decision: action_id, choice_probability, base (the response expected of none), responded."""
+    """Give per due decision: action_id, choice_probability, base (the response expected of none), could, responded."""
     return _run(ledger, "responses", play, outcome, as_of=as_of, once=True)
 
 
@@ -99,8 +105,19 @@ def _events(ledger: Ledger, kind: str, column: str | None) -> pa.Table:
     return pa.table({"subject_id": rows["subject_id"], "ts": rows["ts"], "value": value})
 
 
-def _end(ledger: Ledger) -> datetime | None:
-    """Give the end of what was observed: the start of the day after the last event or outcome."""
+def _happened(rows: pa.Table, *, days: int, once: bool = False, watched: datetime | None = None) -> Happened:
+    """Give the outcome with the end of what was observed of it: the start of the day after the last one.
+
+    An event has only its own kind to go by: a shop whose page views still come in while its last file of orders is a
+    month old does not know who ordered in that month, and not known is not no. `watched` is a moment up to which a
+    recorded outcome would have come in, where that is known otherwise.
+    """
+    last = [t for t in (pc.max(rows["ts"]).as_py(), watched) if t is not None]
+    end = (max(last) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0) if last else None
+    return Happened(rows=rows, days=days, once=once, end=end)
+
+
+def _watched(ledger: Ledger) -> datetime | None:
+    """Give the last event or outcome of any name: people record the outcomes that came, not those that did not."""
     recorded = pc.max(analysis.table(ledger, "outcomes", columns=("ts",))["ts"]).as_py()
-    last = [t for t in (catalogue.last_event(ledger), recorded) if t is not None]
-    return (max(last) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0) if last else None
+    return max((t for t in (catalogue.last_event(ledger), recorded) if t is not None), default=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,12 +22,13 @@ from nextbest.policies.single import decide_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from nextbest.ledger import Ledger
     from nextbest.types import Mode, Play
 
 ATTEMPTS = 5
+_KNOWN_SINCE = timedelta(days=1)  # events of the day itself come in while a list is made; more than that is the past
+_HINDSIGHT = '{"hindsight": true}'
 _log = logging.getLogger("nextbest")
 
 __all__ = ["Decided", "decide_bulk", "decide_one"]
@@ -73,7 +75,9 @@ def decide_bulk(
 ) -> Decided:
     """Decide for every subject of the table who is in the play's audience, and log all of it in one commit.
 
-    `table` holds `subject_id`, features and predictions, one row per subject. Mode `replay` logs nothing.
+    `table` holds `subject_id`, features and predictions, one row per subject. Mode `replay` logs nothing. Decisions
+    as of a moment after which events are already known are marked `hindsight` in their context: nobody can have been
+    given what was chosen then, so they can be looked at and measured, but never teach what an action adds.
     Raises `LedgerError` when permissions keep moving, so that nothing could be decided soundly.
     """
     now = min(as_of, ledger.clock())
@@ -81,17 +85,28 @@ def decide_bulk(
     inside = table.filter(pa.array(condition(play.audience, table, f"Play '{play.name}', audience")))
     known = ranked(run, inside)
     versions = {**(model_versions or {}), "policy": run.version}
+    context = _HINDSIGHT if _is_past(ledger, now) else "{}"
     for _ in range(ATTEMPTS):
         with ledger.journal.read() as connection:
             settled = settle(ledger, connection, run, known)
-        made = _rows(run, known, settled, versions, mode)
+        made = _rows(run, known, settled, versions=versions, mode=mode, context=context)
         if _logged(ledger, play, made, settled, mode):
             return _decided(run, known, settled, made, outside=table.num_rows - inside.num_rows)
     message = f"Permissions changed {ATTEMPTS} times while play '{play.name}' was being decided."
     raise LedgerError(f"{message} Nothing was logged; try again.")
 
 
-def _rows(run: Run, known: Ranked, settled: Settled, versions: Mapping[str, str], mode: Mode) -> pa.Table:
+def _is_past(ledger: Ledger, now: datetime) -> bool:
+    """Tell whether events of more than a day after the moment are already in the ledger."""
+    from nextbest.ledger import catalogue
+
+    last = catalogue.last_event(ledger)
+    return last is not None and min(last, ledger.clock()) - now > _KNOWN_SINCE
+
+
+def _rows(
+    run: Run, known: Ranked, settled: Settled, *, versions: Mapping[str, str], mode: Mode, context: str
+) -> pa.Table:
     from nextbest.ledger.workspace import new_id
 
     stamp = rows.Stamp(
@@ -102,6 +117,7 @@ def _rows(run: Run, known: Ranked, settled: Settled, versions: Mapping[str, str]
         consent_version=settled.consent_version,
         policy_version=run.version,
         model_versions=versions,
+        context=context,
     )
     return rows.decision_rows(
         known.table,

@@ -1,8 +1,9 @@
 """Evidence: the play's own past decisions whose answer is due, as `lift.learn` reads them.
 
 A decision counts when it was live, not degraded, drawn with a known probability, and made at least `goal_days` ago:
-pending is not no. It counts as answered when the goal happened within `goal_days` after it; the goal is a kind of event
-(`order`) or the name of an outcome.
+pending is not no. Of each subject it is the first at which anything could be drawn: later ones depend on what came of
+that one, and one order would answer several. It counts as answered when the goal happened within `goal_days` after it;
+the goal is a kind of event (`order`) or the name of an outcome.
 """
 
 from __future__ import annotations
@@ -52,5 +53,6 @@ def read(ledger: Ledger, play: Play, *, as_of: datetime) -> Evidence | None:
         action_ids=tuple(due["action_id"].to_pylist()),
         base=due["base"].to_numpy(),
         choice_probability=due["choice_probability"].to_numpy(),
+        could=tuple(tuple(actions) for actions in due["could"].to_pylist()),
         responded=due["responded"].cast("int8").to_numpy().astype(np.float64),
     )

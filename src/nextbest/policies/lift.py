@@ -2,10 +2,12 @@
 
     logit P(response | action) = logit base + calibration + lift[action]          lift[none] = 0
 
-Each lift has a Gaussian prior at the action's `assumed_log_odds` with standard deviation `PRIOR_SD`; the calibration
-of the base has one at 0. The posterior is the mode with its Laplace approximation, found by Newton's method
-(Bishop 2006, Pattern Recognition and Machine Learning, sections 4.3.3 and 4.5.1). The calibration only keeps a base
-that is off everywhere from passing for a lift: it is reported, not applied, because the base is the model's business.
+Each lift has a Gaussian prior at the action's `assumed_log_odds` with standard deviation `PRIOR_SD`; the calibration of
+the base has one at 0. An action is compared with `none` among those alone who could have got it, with a calibration of
+its own: whoever may not be mailed can differ from those who may by more than the base knows. The posterior is the mode
+with its Laplace approximation, found by Newton's method (Bishop 2006, Pattern Recognition and Machine Learning,
+sections 4.3.3 and 4.5.1). The calibration only keeps a base that is off everywhere from passing for a lift: it is
+reported, not applied, because the base is the model's business.
 
 Rows count by 1 / choice probability, so that who got an action does not matter, scaled within each action to its
 effective number (Kish 1965: squared sum of the weights over the sum of their squares), so that a few heavy rows do
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from nextbest.policies.draw import Numbers
     from nextbest.types import Action
 
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 PRIOR_SD = 0.5
 CALIBRATION_SD = 1.0
 _STEPS = 100
@@ -36,12 +39,16 @@ _CONVERGED = 1e-10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Decisions of known choice probability that are old enough to have an answer; one entry per decision."""
+    """Decisions of known choice probability that are old enough to have an answer; one entry per decision.
+
+    `could` are the actions that could have been drawn, besides `none`; None: every action, for everyone.
+    """
 
     action_ids: tuple[str, ...]
     base: Numbers
     choice_probability: Numbers
     responded: Numbers
+    could: tuple[tuple[str, ...], ...] | None = None
 
     @property
     def base_rate(self) -> float | None:
@@ -88,19 +95,31 @@ def learn(actions: tuple[Action, ...], evidence: Evidence | None) -> Lifts:
     prior = assumed(actions)
     if evidence is None or not evidence.action_ids:
         return prior
-    ids = [NO_ACTION, *prior.by_action]
-    known = np.array([ids.index(a) if a in ids else -1 for a in evidence.action_ids])
-    usable = (known >= 0) & (evidence.choice_probability > 0)
-    group = known[usable]
-    weights = _weights(group, evidence.choice_probability[usable], len(ids))
-    offset = logit(evidence.base[usable])
-    means = np.array([0.0, *(lift.log_odds for lift in prior.by_action.values())])
-    mode, sd = _posterior(group, offset, evidence.responded[usable], weights, means)
-    counts = np.bincount(group, minlength=len(ids))
-    lifts = {
-        a: Lift(log_odds=float(mode[j]), sd=float(sd[j]), n=int(counts[j])) for j, a in enumerate(ids) if a != NO_ACTION
-    }
-    return Lifts(by_action=lifts, calibration=float(mode[0]), base_rate=evidence.base_rate)
+    seen = np.array(evidence.action_ids)
+    usable = evidence.choice_probability > 0
+    none = usable & (seen == NO_ACTION)
+    lifts = {}
+    for action_id, before in prior.by_action.items():
+        taken = usable & (seen == action_id)
+        mode, sd = _beside_none(evidence, taken, none & _could(evidence, action_id), before.log_odds)
+        lifts[action_id] = Lift(log_odds=float(mode[1]), sd=float(sd[1]), n=int(taken.sum()))
+    alone, _ = _beside_none(evidence, np.zeros_like(none), none, 0.0)
+    return Lifts(by_action=lifts, calibration=float(alone[0]), base_rate=evidence.base_rate)
+
+
+def _could(evidence: Evidence, action_id: str) -> Flags:
+    if evidence.could is None:
+        return np.ones(len(evidence.action_ids), dtype=bool)
+    return np.array([action_id in could for could in evidence.could], dtype=bool)
+
+
+def _beside_none(evidence: Evidence, taken: Flags, left: Flags, mean: float) -> tuple[Numbers, Numbers]:
+    """Give mode and standard deviations of (calibration, lift) from those who got an action and those who got none."""
+    rows = taken | left
+    group = taken[rows].astype(np.intp)
+    weights = _weights(group, evidence.choice_probability[rows], 2)
+    offset = logit(evidence.base[rows])
+    return _posterior(group, offset, evidence.responded[rows], weights, np.array([0.0, mean]))
 
 
 def _weights(group: np.ndarray[Any, Any], choice_probability: Numbers, groups: int) -> Numbers:

@@ -39,6 +39,7 @@ class Stamp:
     policy_version: str
     model_versions: Mapping[str, str]
     latency_us: int = 0
+    context: str = "{}"
 
 
 def decision_rows(
@@ -64,7 +65,7 @@ def decision_rows(
         "arm": pa.array(ARMS).take(pa.array(choice.arms)),
         "subject_id": table["subject_id"],
         "ts": pa.repeat(pa.scalar(stamp.ts, pa.timestamp("us", tz="UTC")), n),
-        "context": _all("{}", n),
+        "context": _all(stamp.context, n),
         "candidates": candidates(actions, ranking, removals, choice),
         "action_id": ids.take(pa.array(choice.action)),
         "choice_probability": pa.array(chosen),
