@@ -46,13 +46,15 @@ def measure_play(
             "arms": {a: {"n": s.n, "mean": s.mean if s.n else None} for a, s in arms.items()},
             "window_days": happened.days,
             "sample_ratio_p": ratio.p_value,
+            "hindsight": statistics.in_hindsight(ledger, play.name, happened, as_of=now),
             "total": None if found.estimate is None else found.estimate * arms["policy"].n,
             "actions": _actions(ledger, play, happened, level),
         },
     )
     if not ratio.ok:
         return replace(effect, status="cannot_tell", why=ratio.why, estimate=None, low=None, high=None)
-    return replace(effect, why=_why(effect, arms, play, happened.days)) if effect.status != "ok" else effect
+    why = _why(effect, arms, play, happened.days) if effect.status != "ok" else _in_hindsight(effect)
+    return replace(effect, why=why)
 
 
 def by_arm(statistics: Mapping[tuple[str, str], Statistics]) -> dict[str, Statistics]:
@@ -72,6 +74,17 @@ def _actions(ledger: Ledger, play: Play, happened: Any, level: float) -> dict[st
 
     sums = statistics.action_sums(ledger, play.name, happened, as_of=ledger.clock())
     return weighted_effects(sums.to_pylist(), level=level)
+
+
+def _in_hindsight(effect: Effect) -> str:
+    """Say that nobody can have been given what was decided after the fact; '' when nothing was."""
+    many = effect.details["hindsight"]
+    if not many:
+        return ""
+    return (
+        f"{many} of these subjects were decided for when what followed was already known, so nobody was given anything:"
+        " this tests the measurement, it is not what the play earns."
+    )
 
 
 def _why(effect: Effect, arms: Mapping[str, Statistics], play: Play, days: int) -> str:

@@ -77,17 +77,22 @@ def arm_statistics(table: pa.Table, *, outcome: str, treatment: str) -> dict[str
             raise UsageError(message)
     value = _numbers(table[outcome], outcome)
     arm = pc.utf8_trim_whitespace(pc.cast(table[treatment], pa.string()))
-    rows = pa.table({"arm": arm, "value": value, "square": pc.multiply(value, value)})
+    answered = pc.cast(pc.not_equal(value, 0.0), pa.int64())
+    rows = pa.table({"arm": arm, "value": value, "square": pc.multiply(value, value), "answered": answered})
     known_rows = rows.filter(pc.and_kleene(pc.is_valid(rows["arm"]), pc.is_finite(rows["value"])))
     sums = (
-        known_rows.group_by("arm").aggregate([("value", "count"), ("value", "sum"), ("square", "sum")]).sort_by("arm")
+        known_rows.group_by("arm")
+        .aggregate([("value", "count"), ("value", "sum"), ("square", "sum"), ("answered", "sum")])
+        .sort_by("arm")
     )
     if not 1 < sums.num_rows <= _MOST_ARMS:
         raise DataError(
             f"Column '{treatment}' has {sums.num_rows} different values; a treatment column has 2 to {_MOST_ARMS}."
         )
     return {
-        row["arm"]: Statistics(n=row["value_count"], total=row["value_sum"], total_squares=row["square_sum"])
+        row["arm"]: Statistics(
+            n=row["value_count"], total=row["value_sum"], total_squares=row["square_sum"], answered=row["answered_sum"]
+        )
         for row in sums.to_pylist()
     }
 
