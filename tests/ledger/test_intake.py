@@ -213,6 +213,35 @@ def test_nested_lists_become_rows(ledger: Ledger, tmp_path: Path) -> None:
     assert stored(ledger, "order_line", "subject_id", "product_id", "price") == [("c1", "A", 1.5), ("c1", "B", 2.0)]
 
 
+def test_calls_of_an_event_api_become_facts_of_several_kinds(ledger: Ledger) -> None:
+    """Paths reach into JSON, also to the list that is unnested, and an e-mail found there is an identity."""
+    calls = {
+        "type": ["identify", "track", "page"],
+        "who": ["u1", "u1", "u2"],
+        "when": ["2025-01-05T10:00:00Z"] * 3,
+        "traits": ['{"email": "Ada@x.org"}', None, None],
+        "properties": [None, '{"id": "o1", "products": [{"sku": "A"}, {"sku": "B"}]}', '{"url": "/"}'],
+    }
+    listed = "properties.products"
+    how = mapping(
+        Emit(kind="subjects", subject=(WHO,), where={"type": ("identify",)}, columns=(
+            ColumnRule(to="email", source="traits", path=("email",), parse="email"),
+        )),
+        Emit(kind="order_line", subject=(WHO,), where={"type": ("Track",)}, unnest=listed, columns=(
+            WHEN, ColumnRule(to="order_id", source="properties", path=("id",), parse="id"),
+            ColumnRule(to="product_id", source=listed, path=("sku",), parse="id"),
+        )),
+        Emit(kind="page_view", subject=(WHO,), where={"type": ("page",)}, columns=(
+            WHEN, ColumnRule(to="url", source="properties", path=("url",)),
+        )),
+    )  # fmt: skip
+    loaded = import_table(ledger, pa.table(calls), how, name="calls.jsonl", digest="d3")
+    assert loaded.by_kind == {"subjects": 1, "order_line": 2, "page_view": 1}
+    assert stored(ledger, "order_line", "order_id", "product_id") == [("o1", "A"), ("o1", "B")]
+    assert stored(ledger, "page_view", "subject_id", "url") == [("u2", "/")]
+    assert stored(ledger, "identities", "subject_id", "identity") == [("u1", "ada@x.org")]
+
+
 def test_an_arrow_table_is_read_like_a_file(ledger: Ledger) -> None:
     """Typed columns give the same facts as their texts, nested ones as JSON; a float that was an id is one again."""
     data = pa.table(

@@ -72,10 +72,10 @@ def facts(emit: Emit, index: int, context: Context, *, element: exp.Expr | None 
     kind = find_kind(emit.kind)
     made = Facts(emit, kind, f"e{index}_", _match(emit, context), {}, {}, [])
     for rule in emit.columns:
-        if rule.required or context.has(rule.source) or _is_nested(emit, rule):
+        if rule.required or context.has(rule.source) or is_nested(emit, rule):
             _add(made, rule, rule.to, context, element)
     for position, rule in enumerate(emit.subject):
-        if context.has(rule.source):
+        if context.has(rule.source) or is_nested(emit, rule):
             _add(made, rule, f"subject{position}", context, element)
     _group_keys(made, context)
     _finish(made, context)
@@ -84,7 +84,7 @@ def facts(emit: Emit, index: int, context: Context, *, element: exp.Expr | None 
 
 def _add(made: Facts, rule: ColumnRule, name: str, context: Context, element: exp.Expr | None) -> None:
     """Add the value of one rule and the reasons why its text may be refused."""
-    base = element if element is not None and _is_nested(made.emit, rule) else context.column(rule.source)
+    base = element if element is not None and is_nested(made.emit, rule) else context.column(rule.source)
     text, column = _text(rule, base), context.header(rule.source)
     if rule.path and base is not element:
         bad = exp.and_(_given(base), exp.not_(call("json_valid", base)))
@@ -130,7 +130,8 @@ def json_path(path: tuple[str, ...]) -> str:
     return "$" + "".join(f"[{p}]" if p.isdigit() else f'."{p}"' for p in escaped)
 
 
-def _is_nested(emit: Emit, rule: ColumnRule) -> bool:
+def is_nested(emit: Emit, rule: ColumnRule) -> bool:
+    """Tell whether a rule reads the elements of the list that its emit unnests."""
     return bool(emit.unnest) and rule.source == emit.unnest
 
 

@@ -53,12 +53,13 @@ def identities(made: Facts, context: Context) -> Iterator[tuple[str, exp.Expr, e
     subject = subject_id(made, context)
     if subject is None:
         return
-    seen: set[tuple[str | int, str]] = set()
+    seen: set[tuple[str | int, str, tuple[str, ...]]] = set()
     named = [(f"subject{i}", rule) for i, rule in enumerate(made.emit.subject)]
     for position, (name, rule) in enumerate([*named, *((r.to, r) for r in made.emit.columns)]):
-        if name not in made.values or (rule.source, rule.parse) in seen or rule.path:
+        key = (rule.source, rule.parse, rule.path)
+        if name not in made.values or key in seen or rule.source == made.emit.unnest:
             continue
-        seen.add((rule.source, rule.parse))
+        seen.add(key)
         if rule.parse in _SPELLING:
             yield rule.parse, subject, _SPELLING[rule.parse](made.value(name))
         elif 0 < position < len(named):
