@@ -12,7 +12,7 @@ import pytest
 from nextbest.errors import DataError, UnknownNameError, UsageError
 from nextbest.ledger import archive, create
 from nextbest.models import store
-from nextbest.recipes import flat_table, silence
+from nextbest.recipes import flat_table, judged, silence
 from nextbest.recipes.churn import Churn
 
 if TYPE_CHECKING:
@@ -289,3 +289,47 @@ def test_a_model_of_a_table_does_not_predict_from_events(ledger: Ledger) -> None
     fitted = Churn(table=_customers(), id="customer", label="churned").fit(ledger, as_of=AS_OF)
     with pytest.raises(UsageError, match="learnt from a table, not from events"):
         Churn().predict(ledger, fitted, as_of=AS_OF)
+
+
+def _dated(rows: int = 600) -> pa.Table:
+    """Give customers with a day on which each was seen."""
+    table = _customers(rows)
+    days = [f"2025-{1 + i * 12 // rows:02d}-01" for i in range(rows)]
+    return table.append_column("seen", pa.array(days))
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_label_that_is_constant_in_a_part_of_time_is_too_little(late: bool) -> None:  # noqa: FBT001 (a parameter)
+    """When everybody stayed early, or nobody left late, the answer says which side lacks what; nothing breaks."""
+    table = _dated()
+    early = np.arange(table.num_rows) < 400
+    left = np.where(early == late, np.array(table["churned"].to_pylist()), "No")
+    table = table.set_column(table.column_names.index("churned"), "churned", pa.array(left))
+    report = Churn(table=table, id="customer", label="churned", time="seen").fit(None, as_of=AS_OF).report
+    assert report.status == "not_enough_data"
+    assert ("latest 20%, to judge by" if late else "earlier rows, to learn from") in report.why
+
+
+def test_rows_of_one_moment_do_not_stand_on_both_sides() -> None:
+    """A split by time falls between moments: a snapshot of a month judges whole, or teaches whole."""
+    order = np.repeat(np.arange(10.0), 7)
+    learning, judging = judged.latest(order, 0.25)
+    assert set(order[learning]).isdisjoint(order[judging])
+    assert len(judging) >= 0.25 * len(order)
+
+
+def test_the_majority_ranks_nobody() -> None:
+    """The constant baseline has an AUC of exactly one half, also over folds with unequal numbers of positives."""
+    report = Churn(table=_customers(203), id="customer", label="churned").fit(None, as_of=AS_OF).report
+    assert report.baselines["majority"]["auc"] == 0.5
+
+
+def test_a_moment_after_the_end_of_the_data_is_not_silence(ledger: Ledger) -> None:
+    """Asked as of a month after the last order, the labels are those of the last order: the month is unseen."""
+    _orders(ledger)
+    orders = silence.orders_before(ledger, AS_OF)
+    known, later = (silence.cut_moments(orders, AS_OF + timedelta(days=d), 60) for d in (0, 30))
+    assert later == known
+    model = [Churn(horizon_days=60).fit(ledger, as_of=AS_OF + timedelta(days=d)) for d in (0, 30)]
+    assert model[0].report.metrics == model[1].report.metrics
+    assert model[0].report.positives == model[1].report.positives

@@ -155,6 +155,14 @@ def test_too_little_data_is_an_answer(table: pa.Table, words: str) -> None:
     assert pc.match_substring_regex(pa.array([report.why]), words)[0].as_py(), report.why
 
 
+def test_a_moment_after_the_last_order_is_not_silence(orders: pa.Table) -> None:
+    """Fitted as of two months after the last order, the figures are those of the last order: those months are unseen."""
+    known = before(orders, 300)
+    moments = [START + timedelta(days=d) for d in (300, 360)]
+    reports = [Value(horizon_days=60).fit_orders(known, as_of=moment).report for moment in moments]
+    assert reports[0].metrics == reports[1].metrics
+
+
 def test_the_horizon_follows_from_the_history() -> None:
     """Without a setting the horizon is the longest usual one that fits three times into the orders."""
     made = Value().fit_orders(shop(customers=400, days=300), as_of=START + timedelta(days=300))

@@ -81,9 +81,13 @@ class Churn:
                 f"{FEWEST_OF_A_CLASS} rows of either kind are needed. Add rows, or choose another label."
             )
             return not_enough(self.name, self._settings(), replace(report, why=why))
+        split = None if self.time is None else judged.latest(flat_table.order(rows.features, self.time), LATEST_SHARE)
+        missing = "" if split is None else self._missing_in(rows, split)
+        if missing:
+            return not_enough(self.name, self._settings(), replace(report, why=missing))
         leaked = [x for x in leaks.find(rows.features, rows.actual, seed=self.seed) if x["column"] not in self.keep]
         features = rows.features.drop_columns([x["column"] for x in leaked])
-        judgement, how = self._judge(rows, features)
+        judgement, how = self._judge(rows, features, split)
         model = Boosting(seed=self.seed).fit(features, pa.table({"label": rows.actual}))
         report = replace(
             report,
@@ -97,14 +101,29 @@ class Churn:
         parts = {"model": training_subjects(ledger, model, rows.subject_ids)}
         return self._fitted(parts, report, {"positive": rows.positive})
 
-    def _judge(self, rows: flat_table.Labelled, features: pa.Table) -> tuple[judged.Judged, str]:
+    def _missing_in(self, rows: flat_table.Labelled, split: judged.Split) -> str:
+        """Say which side of a split by time has too few of a class, or give ''."""
+        for part, what in zip(
+            split, ("earlier rows, to learn from", f"latest {LATEST_SHARE:.0%}, to judge by"), strict=True
+        ):
+            positives = int(rows.actual[part].sum())
+            if min(positives, len(part) - positives) < FEWEST_OF_A_CLASS:
+                return (
+                    f"Of the {len(part)} {what}, by '{self.time}', '{self.label}' is '{rows.positive}' in {positives}; "
+                    f"at least {FEWEST_OF_A_CLASS} rows of either kind are needed. Add rows, or leave out `time`: then "
+                    f"{FOLDS} folds judge."
+                )
+        return ""
+
+    def _judge(
+        self, rows: flat_table.Labelled, features: pa.Table, split: judged.Split | None
+    ) -> tuple[judged.Judged, str]:
         model = Boosting(seed=self.seed)
-        if self.time is None:
+        if split is None:
             how = f"{FOLDS}-fold cross-validation, seed {self.seed}, calibrated inside every fold"
             return judged.cross_validated(features, rows.actual, model, count=FOLDS, seed=self.seed), how
-        order = flat_table.order(features, self.time)
         how = f"the latest {LATEST_SHARE:.0%} of rows by '{self.time}', learnt on the earlier ones"
-        return judged.latest_held_out(features, rows.actual, model, order=order, share=LATEST_SHARE), how
+        return judged.held_out(features, rows.actual, model, [split]), how
 
     def _fit_events(self, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
         learnt = silence.learn(ledger, as_of=as_of, horizon_days=self.horizon_days, seed=self.seed)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float64]
+    Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 MAJORITY, LOGISTIC, TREES_ALONE = "majority", "logistic alone", "boosting alone"
 
@@ -54,25 +55,26 @@ def cross_validated(features: pa.Table, actual: Vector, model: Boosting, *, coun
     return held_out(features, actual, model, splits)
 
 
-def latest_held_out(features: pa.Table, actual: Vector, model: Boosting, *, order: Vector, share: float) -> Judged:
-    """Give the predictions of the latest *share* of rows by a model that learnt on the earlier ones."""
+def latest(order: Vector, share: float) -> Split:
+    """Give the places of the earlier rows and of the latest *share*; rows of one moment all judge, or all teach."""
     ranked = np.argsort(order, kind="stable")
-    cut = len(ranked) - max(1, int(len(ranked) * share))
-    return held_out(features, actual, model, [(ranked[:cut], ranked[cut:])])
+    first = order[ranked[len(ranked) - max(1, int(len(ranked) * share))]]
+    return np.flatnonzero(order < first), np.flatnonzero(order >= first)
 
 
-def held_out(
-    features: pa.Table, actual: Vector, model: Boosting, splits: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
-) -> Judged:
+def held_out(features: pa.Table, actual: Vector, model: Boosting, splits: Sequence[Split]) -> Judged:
     """Give predictions for the judging rows of every (learning, judging) split; splits run side by side."""
     alone = replace(model, num_threads=1) if len(splits) > 1 else model
+    # One rate for all folds: the rate of the others is lower where a fold has more positives, so that rates of their
+    # own would rank the folds the wrong way round and put the AUC of a constant below one half.
+    rate = float(np.mean([actual[learning].mean() for learning, _ in splits]))
 
     def one(split: tuple[NDArray[np.int64], NDArray[np.int64]]) -> list[Vector]:
         learning, judging = split
         fitted = alone.fit(features.take(learning), pa.table({"label": actual[learning]}))
         table = features.take(judging)
         ours = fitted.predict(table)["prediction"].to_numpy()
-        return [ours, np.full(len(judging), actual[learning].mean()), *_halves(fitted, table)]
+        return [ours, np.full(len(judging), rate), *_halves(fitted, table)]
 
     with ThreadPoolExecutor(max_workers=model.num_threads) as pool:
         parts = list(pool.map(one, splits))

@@ -139,11 +139,16 @@ def orders_before(ledger: Any, as_of: datetime) -> Orders:  # noqa: ANN401 (a le
 
 
 def cut_moments(orders: Orders, as_of: datetime, horizon_days: int) -> list[int]:
-    """Give the finished cuts, latest first, a horizon apart, each with at least a horizon of history before it."""
+    """Give the finished cuts, latest first, a horizon apart, each with at least a horizon of history before it.
+
+    What is known of orders ends with the day of the last one, however late the moment is: after it nobody is silent,
+    they are unseen.
+    """
     if not len(orders.ts):
         return []
     step = horizon_days * _DAY_US
-    first, end = int(orders.ts.min()), _micros(as_of)
+    first, last_day = int(orders.ts.min()), int(orders.ts.max()) // _DAY_US
+    end = min(_micros(as_of), (last_day + 1) * _DAY_US)
     return [cut for k in range(1, MOST_CUTS + 1) if (cut := end - k * step) >= first + step]
 
 

@@ -69,6 +69,8 @@ class Value:
         if missing:
             return self._unfitted(as_of, missing)
         bought = purchases(orders, before_day=cut)
+        # However late the moment is, what is known of orders ends with the day of the last: the rest is not silence.
+        cut = min(cut, int(bought.day.max()) + 1)
         horizon = self.horizon_days or _horizon(bought, cut)
         missing = _missing(bought, cut, horizon)
         if missing:
