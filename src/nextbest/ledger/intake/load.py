@@ -113,6 +113,8 @@ def import_table(
 def _import(job: Job, made: Plan, source: Source, expected: int | None) -> Loaded:
     """Write the facts aside, account for every record, then make all visible in one commit."""
     if made.simple:
+        if len(made.facts) > 1:
+            made = _checked(job, made, source.relation)
         written, read, refused = _simple(job, made, source, expected)
     else:
         source = source if source.numbered else sources.staged(job.connection, source, job.folder)
@@ -121,11 +123,12 @@ def _import(job: Job, made: Plan, source: Source, expected: int | None) -> Loade
         fill = planning.to_fill(made)
         if fill is not None:
             source = sources.filled(job.connection, source, *fill, job.folder)
+        made = _checked(job, made, source.relation)
         read, refused = source.rows, refuse.find(job.connection, made, source)
         written = _write(job, made, source.relation)
     rejected_file = None
     if refused + source.broken_rows and not job.dry_run:
-        if made.simple and refuse.find(job.connection, made, source) != refused:
+        if made.simple and refuse.find(job.connection, replace(made, checked=None), source) != refused:
             raise UnaccountedError
         rejected_file = _reject_file(job, source, refused)
     read, rejected = read + source.broken_rows, refused + source.broken_rows
@@ -141,6 +144,13 @@ def _import(job: Job, made: Plan, source: Source, expected: int | None) -> Loade
         subjects=subjects,
     )
     return _finish(job, made, source, written, loaded)
+
+
+def _checked(job: Job, made: Plan, relation: exp.Expr) -> Plan:
+    """Write every record down once with the values of all emits and the first reason against it."""
+    path = job.folder / "checked.parquet"
+    scan.run(job.connection, scan.copy_to(planning.records(made, relation), path))
+    return replace(made, checked=scan.parquet_relation([path]))
 
 
 def _simple(job: Job, made: Plan, source: Source, expected: int | None) -> tuple[dict[str, list[Path]], int, int]:

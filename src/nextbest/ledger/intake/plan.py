@@ -30,11 +30,16 @@ _UNMATCHED = "is kept by no rule of the mapping"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The compiled mapping: `plain` emits decide per record; `nested` and `grouped` ones need several."""
+    """The compiled mapping: `plain` emits decide per record; `nested` and `grouped` ones need several.
+
+    `checked` is the relation of its records with all their values, once these have been written down: every emit and
+    every identity reads it, instead of working all of them out again.
+    """
 
     facts: tuple[Facts, ...]
     reasons: tuple[Reason, ...]
     context: Context
+    checked: exp.Expr | None = None
 
     @property
     def simple(self) -> bool:
@@ -110,6 +115,8 @@ def to_fill(made: Plan) -> tuple[exp.Expr, list[str]] | None:
 
 def records(made: Plan, relation: exp.Expr) -> exp.Select:
     """Give every record with the values of the emits and, as `_problem`, the number of the first reason against it."""
+    if made.checked is not None:
+        return exp.select("*").from_(made.checked)
     query = exp.select("*").from_(relation)
     for fact in made.facts:
         if not fact.emit.unnest:
