@@ -38,7 +38,7 @@ def decide(
         "expected_value": decided.expected_value,
         "out": written,
     }
-    render.show(figures, as_json=common.json)
+    render.show(figures, as_json=common.json, story="decide")
 
 
 @app.command(sort_key=10)
@@ -56,7 +56,8 @@ def send(
     from nextbest import verbs
 
     with workspace(common) as ledger:
-        render.show(verbs.send(ledger, play, channel=channel, dry_run=dry_run), as_json=common.json)
+        sent = verbs.send(ledger, play, channel=channel, dry_run=dry_run)
+    render.show({**render.plain(sent), "dry_run": dry_run}, as_json=common.json, story="send")
 
 
 @app.command(sort_key=12)
@@ -89,4 +90,4 @@ def measure(
             effect = verbs.measure(ledger, str(play), outcome=outcome, method=method)
     if out:
         operations.write_table(verbs.effect_table(effect), out)
-    render.show(effect, as_json=common.json)
+    render.show(effect, as_json=common.json, story="measure")

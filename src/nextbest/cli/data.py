@@ -34,7 +34,7 @@ def load(
         raise UsageError("Say which files to load: nextbest load FILE...")
     with workspace(common) as ledger, render.progress("load") as progress:
         report = verbs.load(ledger, *files, kind=as_, columns=pairs(map_), dry_run=dry_run, progress=progress)
-    render.show(report, as_json=common.json)
+    render.show(report, as_json=common.json, story="load")
 
 
 @app.command(sort_key=5)
@@ -47,7 +47,7 @@ def check(*, common: Common = COMMON) -> None:
 
     with workspace(common) as ledger:
         tables = operations.check(ledger)
-    render.show({"tables": tables}, as_json=common.json)
+    render.show({"tables": tables}, as_json=common.json, story="check")
 
 
 @app.command(sort_key=11)

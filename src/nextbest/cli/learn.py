@@ -40,7 +40,7 @@ def fit(
     with workspace(common) as ledger:
         fitted = verbs.fit(ledger, recipe, as_of=as_of, **settings)
     document = {"recipe": fitted.recipe, "status": fitted.report.status, "model_id": fitted.model_id}
-    render.show({**document, **asdict(fitted.report)}, as_json=common.json)
+    render.show({**document, **asdict(fitted.report)}, as_json=common.json, story="fit")
 
 
 @app.command(sort_key=7)
@@ -65,7 +65,7 @@ def predict(
         written = operations.write_table(rows, out) if out else None
         moment = as_of or verbs.data_end(ledger).date().isoformat()
     figures = {"recipe": recipe, "model_id": fitted.model_id, "as_of": moment, "rows": rows.num_rows, "out": written}
-    render.show(figures, as_json=common.json)
+    render.show(figures, as_json=common.json, story="predict")
 
 
 @app.command(sort_key=13)
@@ -79,10 +79,7 @@ def explain(what: str, subject: str, *, as_of: str | None = None, common: Common
 
     with workspace(common) as ledger:
         told = verbs.explain(ledger, what, subject, as_of=as_of)
-    if common.json:
-        render.document(told)
-    else:
-        print(told)
+    render.show(told, as_json=common.json, story="explain")
 
 
 @app.command(sort_key=14)

@@ -70,12 +70,20 @@ def _number(value: Any) -> str:  # noqa: ANN401
     return str(value)
 
 
-def show(value: Any, *, as_json: bool) -> None:  # noqa: ANN401
-    """Print *value* as a document, or as lines for a person."""
+def show(value: Any, *, as_json: bool, story: str = "") -> None:  # noqa: ANN401
+    """Print *value* as a document, or as lines for a person: its story where it has one."""
     if as_json:
         document(value)
     else:
-        print("\n".join(lines(value)))
+        print("\n".join(told(value, story)))
+
+
+def told(value: Any, story: str) -> list[str]:  # noqa: ANN401
+    """Give what *value* says to a person."""
+    from nextbest.cli.stories import STORIES
+
+    plainly = plain(value)
+    return list(STORIES[story](plainly) if story in STORIES else lines(plainly))
 
 
 def say(text: str) -> None:

@@ -113,7 +113,7 @@ def _follow(stages: Iterable[Stage], *, as_json: bool) -> list[Stage]:
             render.say(f"{stage.name}: {stage.seconds} s")
         else:
             print(f"\n{stage.name} ({stage.seconds} s)")
-            print("\n".join(render.lines(stage.figures, "  ")))
+            print("\n".join(f"  {line}" for line in render.told(stage.figures, stage.name.partition(" ")[0])))
     return done
 
 

@@ -23,7 +23,7 @@ def consent(
     proof: Annotated[str, Parameter(help="Where and how it was said.")],
     common: Common = COMMON,
 ) -> None:
-    """Store a yes or a no of a person, with its proof; it binds the next decision.
+    """Store a yes or a no of a person (by id, e-mail or phone), with its proof; it binds the next decision.
 
     Example: nextbest consent c42 --purpose marketing --channel email --deny --proof "phone call, 2026-03-01"
     """
@@ -51,7 +51,7 @@ def erase(
     from nextbest import verbs
 
     with workspace(common) as ledger:
-        render.show(verbs.erase(ledger, subject, dry_run=dry_run), as_json=common.json)
+        render.show(verbs.erase(ledger, subject, dry_run=dry_run), as_json=common.json, story="erase")
 
 
 @app.command(sort_key=22)
@@ -64,7 +64,7 @@ def verify(*, common: Common = COMMON) -> int:
 
     with workspace(common) as ledger:
         verified = operations.verify(ledger)
-    render.show(verified, as_json=common.json)
+    render.show(verified, as_json=common.json, story="verify")
     return 0 if verified.ok else 1
 
 

@@ -1,0 +1,164 @@
+"""What a stage or command says to a person: the figures that matter, in sentences, from the same document as --json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+Story = Callable[[Document], Iterator[str]]
+
+SURE = 1.0
+MAIN = ("auc", "ece", "normalised_gini", "total_error", "mae")
+
+
+def load(said: Document) -> Iterator[str]:
+    """Tell what was read, what each file was taken for, and what was refused and why."""
+    read, kept, refused = (sum(f[k] for f in said["files"]) for k in ("rows_read", "rows_accepted", "rows_rejected"))
+    yield f"{read:,} rows read = {kept:,} accepted + {refused:,} rejected."
+    yield f"{_counted(said['subjects'], 'subject')} known."
+    if said.get("duplicates_joined"):
+        yield f"{said['duplicates_joined']:,} entries turned out to be somebody who was there already, and were joined."
+    for file in said["files"]:
+        yield from _file(file)
+    yield from said.get("notes") or ()
+    if said.get("consent"):
+        yield said["consent"]
+
+
+def _file(file: Document) -> Iterator[str]:
+    taken = file["recognised_as"]
+    held = ", ".join(f"{n:,} {kind}" for kind, n in file.get("by_kind", {}).items()) or "nothing new"
+    again = " (loaded before)" if file.get("already_loaded") else ""
+    yield f"  {file['file']}: {taken['system']} {taken['table']}{again}, {file['rows_read']:,} rows: {held}"
+    if taken["confidence"] < SURE:
+        yield f"    proposed with confidence {taken['confidence']:.2f}; correct it with --as and --map:"
+        yield from (f"    {line}" for line in file.get("mapping", ()))
+    if file["rows_rejected"]:
+        yield f"    {file['rows_rejected']:,} rejected; line, column and reason of each: {file['rejected_file']}"
+    yield from (f"    {note}" for note in file.get("notes", ()))
+
+
+def check(said: Document) -> Iterator[str]:
+    """Tell the problems, each with what to do, and which tables have none."""
+    found = False
+    for table in said["tables"]:
+        for problem in table["problems"]:
+            found = True
+            where = f", {problem['column']}" if problem["column"] else ""
+            yield f"{table['kind']}{where}: {problem['code'].replace('_', ' ')} in {_counted(problem['rows'], 'row')}."
+            yield f"  {problem['what_to_do']}{_examples(problem)}"
+    if not said["tables"]:
+        yield "There is no data yet. Load some: nextbest load FILE..."
+    elif not found:
+        yield "No problems found."
+
+
+def _examples(problem: Document) -> str:
+    shown = [str(e) for e in problem.get("examples", ())][:3]
+    return f" For example: {', '.join(shown)}." if shown else ""
+
+
+def fit(said: Document) -> Iterator[str]:
+    """Tell how the recipe did on data it did not learn from, beside its baselines, and what moves it."""
+    if said["status"] != "ok":
+        yield f"{said['recipe']}: {said['status'].replace('_', ' ')}. {said['why']}"
+        return
+    judged = said.get("evaluation") or "data it did not learn from"
+    yield f"{said['recipe']}: learnt from {said['rows']:,} rows; judged by {judged}."
+    if said["why"]:
+        yield said["why"]
+    names = [n for n in MAIN if n in said["metrics"]]
+    yield f"  {'':34}" + "".join(f"{n.replace('_', ' '):>17}" for n in names)
+    for name, metrics in {"this model": said["metrics"], **said["baselines"]}.items():
+        yield f"  {name.replace('_', ' '):34}" + "".join(_cell(metrics.get(n)) for n in names)
+    yield from (f"  left out: {x['column']} ({x['why']})" for x in said.get("left_out", ()))
+    yield from (f"  moves it: {x['sentence']}" for x in said.get("top_features", ())[:5])
+
+
+def _cell(value: float | None) -> str:
+    return f"{'-':>17}" if value is None else f"{value:>17,.3f}"
+
+
+def predict(said: Document) -> Iterator[str]:
+    """Tell how many were scored, and where the scores are."""
+    yield f"{_counted(said['rows'], 'subject')} scored{', written to ' + said['out'] if said.get('out') else ''}."
+
+
+def decide(said: Document) -> Iterator[str]:
+    """Tell what is done for how many, what was ruled out by which rule, and what it should earn."""
+    yield f"{_counted(said['decided'], 'subject')} decided: {_listed(said['by_action'])}."
+    if said["removed_by"]:
+        yield f"  ruled out: {_listed(said['removed_by'])}"
+    if said["by_arm"]:
+        yield f"  arms: {_listed(said['by_arm'])}"
+    yield f"  expected over doing nothing: {said['expected_value']:,.2f} (effects are assumed until they are measured)"
+    if said.get("out"):
+        yield f"  written to {said['out']}"
+    if not said["decided"]:
+        yield "  Nobody is in the play's audience now. Plays are set in nextbest.toml."
+
+
+def send(said: Document) -> Iterator[str]:
+    """Tell what was sent, held and refused."""
+    would = "would be sent" if said.get("dry_run") else "sent"
+    yield f"{said['sent']:,} {would} by {said['channel']}, {said['already_sent']:,} sent before, {said['failed']:,} failed."
+    for what in ("removed", "held"):
+        if said.get(what):
+            yield f"  {what}: {_listed(said[what])}"
+
+
+def measure(said: Document) -> Iterator[str]:
+    """Tell the effect with its interval, or why it cannot be told."""
+    if said["status"] != "ok":
+        yield f"{said['outcome']}: {said['status'].replace('_', ' ')}. {said['why']}"
+        return
+    low, high = said["low"], said["high"]
+    verdict = "it may be nought: the interval holds 0" if low <= 0 <= high else "the interval does not hold 0"
+    yield (
+        f"{said['outcome']}: {said['estimate']:+,.4g} per subject against {said['baseline']}, "
+        f"{said['level']:.0%} interval {low:+,.4g} to {high:+,.4g} ({said['design']}, {said['n']:,} subjects); {verdict}."
+    )
+
+
+def explain(said: Document) -> Iterator[str]:
+    """Tell the sentences."""
+    yield from said["sentences"]
+
+
+def erase(said: Document) -> Iterator[str]:
+    """Tell what went, and the receipt."""
+    would = "would go" if said.get("dry_run") else "removed"
+    yield f"{said['subject_id']}: {_listed(said['removed']) or 'nothing'} {would}."
+    if said["models_marked"]:
+        yield f"  to be fitted again, as they learnt from them: {', '.join(said['models_marked'])}"
+    if said.get("receipt_id"):
+        yield f"  receipt {said['receipt_id']}"
+
+
+def verify(said: Document) -> Iterator[str]:
+    """Tell whether everything verifies."""
+    yield f"Sound: {said['links']:,} links, head {said['head']}." if said["ok"] else "NOT sound:"
+    yield from (f"  {p}" for p in said["problems"])
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in counts.items())
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+STORIES: dict[str, Story] = {
+    "load": load,
+    "check": check,
+    "fit": fit,
+    "predict": predict,
+    "decide": decide,
+    "send": send,
+    "measure": measure,
+    "explain": explain,
+    "erase": erase,
+    "verify": verify,
+}
