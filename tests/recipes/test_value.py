@@ -156,7 +156,7 @@ def test_too_little_data_is_an_answer(table: pa.Table, words: str) -> None:
 
 
 def test_a_moment_after_the_last_order_is_not_silence(orders: pa.Table) -> None:
-    """Fitted as of two months after the last order, the figures are those of the last order: those months are unseen."""
+    """Fitted as of two months after the last order, the figures are those of the last order."""
     known = before(orders, 300)
     moments = [START + timedelta(days=d) for d in (300, 360)]
     reports = [Value(horizon_days=60).fit_orders(known, as_of=moment).report for moment in moments]

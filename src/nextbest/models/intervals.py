@@ -1,19 +1,22 @@
 """How far a prediction can be trusted, from predictions of rows that the model had not seen.
 
 A probability's interval is that of the rate among subjects who score alike: out-of-fold rows are cut by score into
-groups of equal size, and each group's rate has Jeffreys' interval (Brown, Cai, DasGupta 2001, section 4.1.2). An
+groups of equal size, and each group's rate has Jeffreys' interval (Brown, Cai, DasGupta 2001, section 4.1.2). Few rows
+make few groups, which know the middle only: the line that turns scores into log-odds is itself uncertain, most at its
+ends, and its interval (delta method on a logistic regression of the actual on that line) counts where it is wider. An
 amount's interval holds a single subject's amount: the spread of actual amounts around the prediction in the same
 group (split conformal, Lei et al. 2018, with groups after Vovk's Mondrian taxonomies).
 """
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 _LEAST_ROWS = 50
 _MOST_GROUPS = 40
+_NO_SPREAD = 1e-9
+_CERTAIN = 1e-6
 
 
 def fit(predicted: Vector, actual: Vector, *, task: str, level: float) -> dict[str, Any]:
@@ -35,8 +40,17 @@ def fit(predicted: Vector, actual: Vector, *, task: str, level: float) -> dict[s
         bounds = [_amount_bounds(actual[p] - predicted[p], level) for p in parts]
     below = [low - m if task == "classification" else low for (low, _), m in zip(bounds, middle, strict=True)]
     above = [high - m if task == "classification" else high for (_, high), m in zip(bounds, middle, strict=True)]
+    line = _line(predicted, actual) if task == "classification" else None
     least = 0.0 if task == "tweedie" or float(actual.min(initial=0.0)) >= 0 else None
-    return {"task": task, "level": level, "middle": middle, "below": below, "above": above, "least": least}
+    return {
+        "task": task,
+        "level": level,
+        "middle": middle,
+        "below": below,
+        "above": above,
+        "least": least,
+        "line": line,
+    }
 
 
 def apply(interval: Mapping[str, Any], predicted: Vector) -> tuple[Vector, Vector]:
@@ -44,6 +58,9 @@ def apply(interval: Mapping[str, Any], predicted: Vector) -> tuple[Vector, Vecto
     low = predicted + np.interp(predicted, interval["middle"], interval["below"])
     high = predicted + np.interp(predicted, interval["middle"], interval["above"])
     if interval["task"] == "classification":
+        if interval.get("line"):  # a model kept from before has groups only
+            along = _along(interval["line"], predicted, interval["level"])
+            low, high = np.minimum(low, along[0]), np.maximum(high, along[1])
         low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
     elif interval["least"] is not None:
         low = np.maximum(low, interval["least"])
@@ -57,6 +74,36 @@ def _rate_bounds(actual: Vector, level: float) -> tuple[float, float]:
     low = float(betaincinv(yes + 0.5, n - yes + 0.5, (1 - level) / 2)) if yes else 0.0
     high = float(betaincinv(yes + 0.5, n - yes + 0.5, (1 + level) / 2)) if yes < n else 1.0
     return low, high
+
+
+def _line(predicted: Vector, actual: Vector) -> list[float]:
+    """Give the variances and the covariance of shift and slope of actual on predicted log-odds, and their centre.
+
+    The inverse of the information of that logistic regression at shift 0 and slope 1, about the weighted mean score.
+    """
+    score, weight = _log_odds(predicted), predicted * (1 - predicted)
+    total = float(weight.sum())
+    centre = float((weight * score).sum()) / total
+    spread = float((weight * (score - centre) ** 2).sum())
+    rarer = min(float(actual.sum()), float((1 - actual).sum()))
+    # Scores without spread have no slope to be uncertain of; and no variance is told from fewer rows than there were.
+    return [1 / min(total, rarer), 1 / spread if spread > _NO_SPREAD * total else 0.0, centre]
+
+
+def _along(line: Sequence[float], predicted: Vector, level: float) -> tuple[Vector, Vector]:
+    """Give the interval of the rate by the line alone."""
+    shift, slope, centre = line
+    score = _log_odds(predicted)
+    # Twice the variance: the line errs by its sample, and so does the model whose scores it reads, by one as large.
+    reach = NormalDist().inv_cdf((1 + level) / 2) * np.sqrt(2 * (shift + slope * (score - centre) ** 2))
+    low, high = 1 / (1 + np.exp(-(score - reach))), 1 / (1 + np.exp(-(score + reach)))
+    return low, high
+
+
+def _log_odds(probability: Vector) -> Vector:
+    inside = np.clip(probability, _CERTAIN, 1 - _CERTAIN)
+    found: Vector = np.log(inside) - np.log1p(-inside)
+    return found
 
 
 def _amount_bounds(errors: Vector, level: float) -> tuple[float, float]:
