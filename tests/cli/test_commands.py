@@ -52,6 +52,20 @@ def test_check_reports_per_table(nextbest: Run, shop: Path) -> None:
     assert all({"code", "column", "rows", "what_to_do"} <= set(p) for t in tables.values() for p in t["problems"])
 
 
+def test_a_no_said_with_an_address_binds_its_owner(nextbest: Run, shop: Path, tmp_path: Path) -> None:
+    """A denial by e-mail stops the person's messages, whether the person was loaded before it or comes after it."""
+    config = shop / "nextbest.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("opt_in", "opt_out"), encoding="utf-8")
+    for address in ("C000@Example.com", "late@example.com"):
+        said = nextbest("consent", address, "--deny", "--proof", "call", "-w", shop, "--json")
+        assert said.document["allowed"] is False
+    late = tmp_path / "late.csv"
+    days = [f"o{n},900,late@example.com,2025-{n:02}-03,50" for n in range(1, 13)]
+    late.write_text("\n".join(["order_id,customer_id,email,order_date,total", *days]), encoding="utf-8")
+    assert nextbest("load", late, "-w", shop).status == 0
+    assert nextbest("decide", "win_back", "-w", shop, "--json").document["removed_by"] == {"consent:denied": 2}
+
+
 @pytest.mark.slow
 def test_the_loop_from_fit_to_measure(nextbest: Run, shop: Path, tmp_path: Path) -> None:
     """Fit, predict, decide, send, measure and explain work one after the other on what the one before left."""

@@ -19,8 +19,8 @@ FILE = {
     "mapping": ["order: one row per line"],
 }
 EFFECT: dict[str, Any] = {
-    "outcome": "order", "status": "ok", "estimate": 0.1, "low": 0.05, "high": 0.15, "level": 0.95, "baseline": "holdout",
-    "design": "randomised", "n": 100, "why": "",
+    "outcome": "order", "status": "ok", "estimate": 0.1, "low": 0.05, "high": 0.15, "level": 0.95,
+    "baseline": "holdout", "design": "randomised", "n": 100, "why": "",
 }  # fmt: skip
 
 

@@ -102,7 +102,8 @@ def decide(said: Document) -> Iterator[str]:
 def send(said: Document) -> Iterator[str]:
     """Tell what was sent, held and refused."""
     would = "would be sent" if said.get("dry_run") else "sent"
-    yield f"{said['sent']:,} {would} by {said['channel']}, {said['already_sent']:,} sent before, {said['failed']:,} failed."
+    yield f"{said['sent']:,} {would} by {said['channel']}."
+    yield f"  {said['already_sent']:,} sent before, {said['retry']:,} to try again, {said['failed']:,} failed"
     for what in ("removed", "held"):
         if said.get(what):
             yield f"  {what}: {_listed(said[what])}"
@@ -117,7 +118,8 @@ def measure(said: Document) -> Iterator[str]:
     verdict = "it may be nought: the interval holds 0" if low <= 0 <= high else "the interval does not hold 0"
     yield (
         f"{said['outcome']}: {said['estimate']:+,.4g} per subject against {said['baseline']}, "
-        f"{said['level']:.0%} interval {low:+,.4g} to {high:+,.4g} ({said['design']}, {said['n']:,} subjects); {verdict}."
+        f"{said['level']:.0%} interval {low:+,.4g} to {high:+,.4g} "
+        f"({said['design']}, {said['n']:,} subjects); {verdict}."
     )
 
 
