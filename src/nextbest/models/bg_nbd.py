@@ -7,6 +7,7 @@ Purchases at rate lambda ~ gamma(r, alpha); after each repeat purchase a custome
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -93,14 +94,18 @@ def expected_purchases(parameters: Mapping[str, float], rows: Histories, horizon
 
     A customer of rate lambda who leaves with p after a purchase is expected to buy (1 - e^(-lambda p t)) / p times, so
     the expectation is a mean over p ~ beta(a, b + x): in closed form by a hypergeometric function, or by nodes where a
-    or b is so large that p is all but one number and the function cannot be computed.
+    or b is so large that p is all but one number, and wherever else the function cannot be computed (histories that
+    are all alike push r beyond what it takes).
     """
     a, b = parameters["a"], parameters["b"]
     if abs(a - 1) < 1e-5:  # a removable singularity: the mean of both sides is exact to the square of the distance
         sides = [expected_purchases({**parameters, "a": 1 + d}, rows, horizon) for d in (-2e-5, 2e-5)]
         return np.asarray((sides[0] + sides[1]) / 2)
     stays = _by_nodes if a > _LARGE_A or b > _LARGE_B else _by_series
-    return np.asarray(probability_alive(parameters, rows) * stays(parameters, rows, horizon))
+    bought = stays(parameters, rows, horizon)
+    if not np.isfinite(bought).all():
+        bought = np.where(np.isfinite(bought), bought, _by_nodes(parameters, rows, horizon))
+    return np.asarray(probability_alive(parameters, rows) * bought)
 
 
 def _by_series(parameters: Mapping[str, float], rows: Histories, horizon: float | Floats) -> Floats:
@@ -120,16 +125,21 @@ def _by_series(parameters: Mapping[str, float], rows: Histories, horizon: float 
 
 def _by_nodes(parameters: Mapping[str, float], rows: Histories, horizon: float | Floats) -> Floats:
     """Give the same over 32 quantiles of p (Gauss-Legendre in its chance)."""
-    from scipy.special import betaincinv
-
     r, alpha, a, b = (parameters[name] for name in NAMES)
     nodes, weights = np.polynomial.legendre.leggauss(32)
     total = np.zeros(len(rows.frequency))
     for chance, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-        leave = by_frequency(rows.frequency, lambda k, u=chance: np.maximum(betaincinv(a, b + k, u), 1e-12))
+        leave = by_frequency(rows.frequency, partial(_leaving, a, b, chance))
         bought = -np.expm1(-(r + rows.frequency) * np.log1p(leave * horizon / (alpha + rows.age)))
         total += weight * bought / leave
     return total
+
+
+def _leaving(a: float, b: float, chance: float, x: Floats) -> Floats:
+    """Give the quantile of p ~ beta(a, b + x); never 0, by which it is divided."""
+    from scipy.special import betaincinv
+
+    return np.maximum(betaincinv(a, b + x, chance), 1e-12)
 
 
 def expected_for_new(parameters: Mapping[str, float], age: Floats) -> Floats:
