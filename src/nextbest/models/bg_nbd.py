@@ -139,7 +139,7 @@ def _leaving(a: float, b: float, chance: float, x: Floats) -> Floats:
     """Give the quantile of p ~ beta(a, b + x); never 0, by which it is divided."""
     from scipy.special import betaincinv
 
-    return np.maximum(betaincinv(a, b + x, chance), 1e-12)
+    return np.asarray(np.maximum(betaincinv(a, b + x, chance), 1e-12))
 
 
 def expected_for_new(parameters: Mapping[str, float], age: Floats) -> Floats:
