@@ -69,6 +69,7 @@ def load_figures(report: verbs.LoadReport) -> dict[str, Any]:
         "subjects": report.subjects,
         "duplicates_joined": report.duplicates_joined,
         "files": report.files,
+        "notes": report.notes,
     }
 
 

@@ -61,20 +61,28 @@ def load(
     """Bring files or folders into the ledger; accepted + rejected = read, and the same file twice changes nothing.
 
     `kind` says what one row is when it cannot be recognised; `columns` maps a file's column (or its position, from 0)
-    to a field of the ledger.
+    to a field of the ledger. A file that cannot be understood raises `DataError` when it is the only one; among others
+    it is left out and named in `notes`.
     """
-    from nextbest.channels.files import discover
+    from nextbest.channels.files.discover import discover_all
     from nextbest.channels.reading import load_file
     from nextbest.ledger import compaction, identities, summary
 
-    found = discover(paths)
+    found = discover_all(paths)
     files: list[LoadedFile] = []
-    for done, path in enumerate(found):
-        report = None if progress is None else _part(progress, done, len(found))
-        files += load_file(ledger, path, kind=kind, overrides=columns, dry_run=dry_run, progress=report)
+    notes = list(found.notes)
+    for done, path in enumerate(found.files):
+        report = None if progress is None else _part(progress, done, len(found.files))
+        try:
+            files += load_file(ledger, path, kind=kind, overrides=columns, dry_run=dry_run, progress=report)
+        except DataError as error:
+            if len(found.files) == 1:
+                raise
+            notes.append(f"{path.name} was left out: {error}")
     joined = 0 if dry_run else identities.join_duplicates(ledger)
     compaction.compact(ledger)
-    return LoadReport(files=tuple(files), subjects=len(summary.subjects(ledger)), duplicates_joined=joined)
+    known = len(summary.subjects(ledger))
+    return LoadReport(files=tuple(files), subjects=known, duplicates_joined=joined, notes=tuple(notes))
 
 
 def load_table(ledger: Ledger, table: pa.Table, mapping: FileMapping, *, name: str) -> LoadedFile:

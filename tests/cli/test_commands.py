@@ -44,6 +44,18 @@ def test_loading_the_same_file_again_changes_nothing(nextbest: Run, shop: Path) 
     assert nextbest("check", "-w", shop, "--json").document == before
 
 
+def test_one_bad_file_does_not_stop_a_folder(nextbest: Run, tmp_path: Path, orders: Run) -> None:
+    """A file that cannot be understood is left out and named; alone it is an error that says what to do."""
+    _, rows = orders()
+    (tmp_path / "poem.csv").write_text("roses,are\nred,violets\nare,blue\n", encoding="utf-8")
+    nextbest("init", tmp_path / "acme")
+    said = nextbest("load", tmp_path / "poem.csv", tmp_path / "orders.csv", "-w", tmp_path / "acme", "--json")
+    assert said.document["files"][0]["rows_accepted"] == rows
+    assert any(note.startswith("poem.csv was left out") for note in said.document["notes"])
+    alone = nextbest("load", tmp_path / "poem.csv", "-w", tmp_path / "acme", "--json")
+    assert (alone.status, alone.document["error"]["code"]) == (1, "data")
+
+
 def test_check_reports_per_table(nextbest: Run, shop: Path) -> None:
     """Check gives rows, missing, duplicates and problems with what to do, per kind."""
     tables = {t["kind"]: t for t in nextbest("check", "-w", shop, "--json").document["tables"]}
