@@ -110,15 +110,20 @@ def consent(
     channel: str = "*",
     source: str = "",
 ) -> int:
-    """Store a yes or a no with its proof, durable before this returns; gives the consent version."""
+    """Store a yes or a no with its proof, durable before this returns; gives the consent version.
+
+    The subject may be given by e-mail or phone, also before anything about the person is loaded.
+    """
     from nextbest.ledger import consent as ledger_consent
+    from nextbest.ledger import identities
 
     if not proof.strip():
         raise UsageError(
             "Consent needs a proof: say where and how it was given, such as 'newsletter form, 2026-03-01'."
         )
+    known = identities.resolve_or_expect(ledger, subject_id)
     return ledger_consent.record(
-        ledger, subject_id, purpose=purpose, channel=channel, allow=allow, proof=proof, source=source
+        ledger, known, purpose=purpose, channel=channel, allow=allow, proof=proof, source=source
     )
 
 

@@ -72,7 +72,7 @@ def test_a_no_said_with_an_address_binds_its_owner(nextbest: Run, shop: Path, tm
         said = nextbest("consent", address, "--deny", "--proof", "call", "-w", shop, "--json")
         assert said.document["allowed"] is False
     late = tmp_path / "late.csv"
-    days = [f"o{n},900,late@example.com,2025-{n:02}-03,50" for n in range(1, 13)]
+    days = [f"late{n},900,late@example.com,2025-{n:02}-03,50" for n in range(1, 13)]
     late.write_text("\n".join(["order_id,customer_id,email,order_date,total", *days]), encoding="utf-8")
     assert nextbest("load", late, "-w", shop).status == 0
     assert nextbest("decide", "win_back", "-w", shop, "--json").document["removed_by"] == {"consent:denied": 2}

@@ -121,3 +121,15 @@ def test_an_undone_join_is_not_made_again(ledger: Ledger) -> None:
         (merge_id,) = connection.execute("SELECT merge_id FROM merge").fetchone()
     identities.undo_merge(ledger, merge_id)
     assert identities.join_duplicates(ledger) == 0
+
+
+def test_an_address_that_nobody_has_yet_waits_for_its_owner(ledger: Ledger) -> None:
+    """An e-mail leads to its owner; unknown, to the id its owner will be loaded under; other text is an id."""
+    identities.link(ledger, "c2", identity_type="email", identity="Ann@example.com")
+    assert identities.resolve_or_expect(ledger, " ann@EXAMPLE.com ") == "c2"
+    bob = identities.resolve_or_expect(ledger, "Bob@example.com")
+    assert bob.startswith("p_")
+    assert identities.resolve_or_expect(ledger, "bob@example.com") == bob
+    assert identities.resolve(ledger, "BOB@example.com") == bob
+    assert identities.resolve_or_expect(ledger, "+49 170 1234567").startswith("p_")
+    assert [identities.resolve_or_expect(ledger, i) for i in ("c9", "1234567")] == ["c9", "1234567"]

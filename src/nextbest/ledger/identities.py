@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from nextbest.ledger.workspace import Ledger
 
 _FILE = "identities.sql"
+_EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s.,;<>]+")
 _PHONE = re.compile(r"\+?[\d\s().\-/]{7,24}")
 _NOT_DIGIT = re.compile(r"\D")
+EXPECTED = "p_"  # how the id of somebody starts who is known by an address only; loading a file gives the same id
+PSEUDONYM_DIGITS = 20
 MOST_SHARED = 20  # an address that more subjects share is a placeholder (0000000, info@), not a person
 
 
@@ -119,19 +122,40 @@ def merge_map(connection: sqlite3.Connection) -> dict[str, str]:
 
 def resolve(ledger: Ledger, id_or_identity: str) -> str:
     """Give the canonical subject id of an id, e-mail, phone or other identifier; raises `UnknownNameError`."""
+    found = _by_journal(ledger, id_or_identity)
+    if found is not None:
+        return found
+    if _in_segments(ledger, id_or_identity):
+        return id_or_identity
+    raise UnknownNameError(f"There is no subject with the id, e-mail or phone '{id_or_identity}'.")
+
+
+def resolve_or_expect(ledger: Ledger, id_or_identity: str) -> str:
+    """Give the same for somebody who may not have come yet: what is said of them now must bind when they come.
+
+    An e-mail or an international phone number that nobody has gets the id and the identity that its owner will be
+    loaded under; any other unknown text is taken for an id.
+    """
+    text = id_or_identity.strip()
+    found = _by_journal(ledger, text)
+    address = normalise(text)
+    kind = "email" if _EMAIL.fullmatch(address) else "phone" if address.startswith("+") else None
+    if found is not None or kind is None or _in_segments(ledger, text):
+        return found or text
+    subject_id = EXPECTED + keyed(ledger.secret, address)[:PSEUDONYM_DIGITS]
+    link(ledger, subject_id, identity_type=kind, identity=address, source="consent")
+    return subject_id
+
+
+def _by_journal(ledger: Ledger, id_or_identity: str) -> str | None:
     with ledger.journal.read() as connection:
         if connection.execute(load(_FILE, "known"), {"id": id_or_identity}).fetchone()[0]:
             return canonical(connection, id_or_identity)
         owners = connection.execute(load(_FILE, "subjects_of"), (keyed(ledger.secret, normalise(id_or_identity)),))
         subjects = sorted({canonical(connection, subject_id) for (subject_id,) in owners.fetchall()})
-        paths = [segment.path for segment in catalogue.segments(connection)]
     if len(subjects) > 1:
         raise UnknownNameError(f"Several subjects share this identifier: {', '.join(subjects[:5])}. Give one of these.")
-    if subjects:
-        return subjects[0]
-    if _in_segments(ledger, paths, id_or_identity):
-        return id_or_identity
-    raise UnknownNameError(f"There is no subject with the id, e-mail or phone '{id_or_identity}'.")
+    return subjects[0] if subjects else None
 
 
 def join_duplicates(ledger: Ledger) -> int:
@@ -171,7 +195,7 @@ def _root(into: dict[str, str], start: str) -> str:
 
 def _preference(subject_id: str) -> tuple[bool, str]:
     """Prefer a real id to one made from an address, then the first by name, so that every run joins alike."""
-    return subject_id.startswith("p_"), subject_id
+    return subject_id.startswith(EXPECTED), subject_id
 
 
 def _touch(connection: sqlite3.Connection) -> None:
@@ -182,7 +206,9 @@ def _ts(value: object, now: int) -> int:
     return to_micros(value) if isinstance(value, datetime) else now
 
 
-def _in_segments(ledger: Ledger, paths: list[str], subject_id: str) -> bool:
+def _in_segments(ledger: Ledger, subject_id: str) -> bool:
+    with ledger.journal.read() as connection:
+        paths = [segment.path for segment in catalogue.segments(connection)]
     for path in paths:
         data = ds.dataset(ledger.path / path, format="parquet")
         if "subject_id" in data.schema.names and data.head(1, filter=ds.field("subject_id") == subject_id).num_rows:
