@@ -111,6 +111,12 @@ def test_moments_lists_and_categories_are_texts(tmp_path: Path) -> None:
     assert cells(tmp_path / "t.csv") == [["2026-03-01T12:00:00.000000Z", '["a","=b"]', "'=evil"]]
 
 
+def test_a_column_without_any_value_is_written_empty(tmp_path: Path) -> None:
+    """A column in which every value is missing, and which so has no type, becomes empty cells."""
+    write_table(tmp_path / "t.csv", pa.table({"estimate": pa.nulls(2), "n": [1, 2]}))
+    assert cells(tmp_path / "t.csv") == [["", "1"], ["", "2"]]
+
+
 def test_the_ending_decides(tmp_path: Path) -> None:
     """Parquet keeps texts as they are, because nothing runs them; another ending is refused; the path is given back."""
     table = pa.table({"a": ["=1"], "b": [1.5]})

@@ -102,7 +102,7 @@ def read_csv(path: str | Path) -> pa.Table:
 def neutralised(table: pa.Table) -> pa.Table:
     """Give the table as it may be written: texts guarded, headers too; numbers and booleans as they are."""
     texts = as_text(table)
-    columns = [guarded(c) if _is_text(c.type) else c for c in texts.columns]
+    columns = [guarded(c) if pa.types.is_string(c.type) else c for c in texts.columns]
     return pa.table(columns, names=[guard_text(name) for name in texts.column_names])
 
 
@@ -134,7 +134,7 @@ def _plain(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 (an Arrow array)
     kind = column.type
     if pa.types.is_floating(kind):
         return pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind))
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _is_text(kind):
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind):
         return column
     if pa.types.is_timestamp(kind):
         return pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ" if kind.tz else "%Y-%m-%dT%H:%M:%S")
@@ -152,10 +152,6 @@ def _as(written: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
         return written.select(schema.names).cast(schema)
     except (KeyError, pa.ArrowInvalid) as error:
         raise ChannelError(f"{path.name} holds something other than messages. Choose another path.") from error
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_null(kind))
 
 
 def _in_one_step(path: Path, write: Callable[[Any], None]) -> None:
