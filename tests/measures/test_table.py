@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,3 +81,32 @@ def test_stated_shares_that_are_not_met_hide_the_result() -> None:
     effect = measure_table(table, outcome="y", treatment="arm", shares={"control": 0.5, "new": 0.5})
     assert (effect.status, effect.estimate) == ("cannot_tell", None)
     assert "lost unevenly" in effect.why
+
+
+def test_amounts_beyond_what_can_be_summed_are_answered() -> None:
+    """Outcomes whose squares are not finite numbers give 'not enough data' and a reason, not a crash."""
+    effect = measure_table(trial(arm=["control", "new"], y=[1e300, 2e300, 0.0, -1e300]), outcome="y", treatment="arm")
+    assert effect.status == "not_enough_data"
+    assert "too large" in effect.why
+
+
+def test_rows_that_do_not_count_are_told() -> None:
+    """Rows without an outcome or a treatment are left out, and the answer says how many and of how many."""
+    effect = measure_table(
+        trial(arm=["control", "new"], y=[1.0, 2.0, None, 0.0, math.nan]), outcome="y", treatment="arm"
+    )
+    assert effect.n == 120
+    assert effect.details["rows_left_out"] == 80
+    assert "80 of 200 rows have no outcome or no treatment" in effect.why
+    assert measure_table(trial(arm=["control", "new"], y=[1.0, 2.0, 3.0]), outcome="y", treatment="arm").why == ""
+
+
+def test_decimal_commas_are_numbers() -> None:
+    """Amounts written as 1,5 are read as they are meant; what is no number is named."""
+    whole = measure_table(trial(arm=["control", "new"], y=["1,5", "2,5", "0,5"]), outcome="y", treatment="arm")
+    point = measure_table(trial(arm=["control", "new"], y=["1.5", "2.5", "0.5"]), outcome="y", treatment="arm")
+    assert whole == point
+    with pytest.raises(DataError, match=r"Column 'y' is no outcome: .* Got 'x'"):
+        measure_table(trial(arm=["control", "new"], y=["1,5", "x"]), outcome="y", treatment="arm")
+    with pytest.raises(DataError, match="Got '1,200'"):
+        measure_table(trial(arm=["control", "new"], y=["1,200", "300"]), outcome="y", treatment="arm")

@@ -83,6 +83,8 @@ class Randomised:
                     f"Only {arm.answered} of the {arm.n} subjects of the {name} arm have an amount other than 0; "
                     f"at least {self.least} are needed to judge a mean that so few decide."
                 )
+        if not math.isfinite(treated.total_squares + control.total_squares):
+            return "The outcomes are too large to be squared and summed. Measure them in a larger unit."
         if variance(treated) + variance(control) <= 0:
             return "Every subject had the same outcome, so there is no variation to judge a difference by."
         return ""
@@ -134,7 +136,7 @@ def _rarer(arm: Statistics) -> float:
 def variance(arm: Statistics) -> float:
     """Give the unbiased variance of an arm from its sums."""
     # Rounding of the sums may leave a hair below zero when all outcomes are alike.
-    return max(0.0, (arm.total_squares - arm.total**2 / arm.n) / (arm.n - 1))
+    return max(0.0, (arm.total_squares - arm.total * arm.mean) / (arm.n - 1))
 
 
 def degrees(parts: tuple[float, float], counts: tuple[int, int]) -> float:

@@ -35,6 +35,8 @@ _CONTROLS = (
 _YES = ("1", "true", "yes", "y", "t")
 _NO = ("0", "false", "no", "n", "f")
 _MOST_ARMS = 20
+_NUMBER = r"^([+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity))?$"  # lower case, blanks taken off
+_COMMA_NUMBER = r"^[+-]?(\d+(,(\d{1,2}|\d{4,}))?)?$"
 
 
 def measure_table(
@@ -53,6 +55,7 @@ def measure_table(
     whose shares nobody states is not refused for them, but the p-value of equal shares stands in the details.
     """
     arms = arm_statistics(table, outcome=outcome, treatment=treatment)
+    lost = table.num_rows - sum(s.n for s in arms.values())
     base = _control(list(arms), control, treatment)
     measure: Measure = registry.make("measures", method)
     treated = [a for a in arms if a != base]
@@ -60,10 +63,16 @@ def measure_table(
     ratio = sample_ratio({a: s.n for a, s in arms.items()}, shares or dict.fromkeys(arms, 1.0))
     effect = replace(measure.effect(pooled, arms[base], level=level), outcome=outcome, baseline=base)
     each = {a: _plain(measure.effect(arms[a], arms[base], level=level)) for a in treated}
-    details = {**effect.details, "arms": each, "sample_ratio_p": ratio.p_value, "treated": treated}
+    details = {
+        **effect.details,
+        "arms": each,
+        "sample_ratio_p": ratio.p_value,
+        "treated": treated,
+        "rows_left_out": lost,
+    }
     if shares and not ratio.ok:
         return replace(effect, status="cannot_tell", why=ratio.why, estimate=None, low=None, high=None, details=details)
-    return replace(effect, details=details)
+    return replace(effect, why=" ".join(filter(None, (effect.why, _lost(lost, table.num_rows)))), details=details)
 
 
 def arm_statistics(table: pa.Table, *, outcome: str, treatment: str) -> dict[str, Statistics]:
@@ -104,10 +113,30 @@ def _numbers(column: pa.ChunkedArray, name: str) -> Any:  # noqa: ANN401 (an Arr
         yes, no = pc.is_in(folded, pa.array(_YES)), pc.is_in(folded, pa.array(_NO))
         if pc.all(pc.or_(pc.or_(yes, no), pc.is_null(folded)), min_count=0).as_py():
             return pc.if_else(pc.is_null(folded), pa.scalar(None, pa.float64()), pc.cast(yes, pa.float64()))
+        column = _read(folded, name)
     try:
         return pc.cast(column, pa.float64())
-    except pa.ArrowInvalid as error:
-        raise DataError(f"Column '{name}' is no outcome: it must hold numbers or yes and no. {error}") from error
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"Column '{name}' is no outcome: it must hold numbers or yes and no.") from error
+
+
+def _read(texts: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Give texts that are all numbers, with a point or with a comma for the decimals, as texts with a point."""
+    strange = _not(_NUMBER, texts)
+    if len(strange):  # 1,200 may be more than a thousand or little more than one: it is not guessed at
+        strange = _not(_COMMA_NUMBER, texts)
+        texts = pc.replace_substring(texts, ",", ".")
+    if len(strange):
+        raise DataError(f"Column '{name}' is no outcome: it must hold numbers or yes and no. Got '{strange[0]}'.")
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+
+def _not(pattern: str, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return texts.filter(pc.invert(pc.match_substring_regex(texts, pattern)))
+
+
+def _lost(rows: int, of: int) -> str:
+    return f"{rows:,} of {of:,} rows have no outcome or no treatment, and are left out." if rows else ""
 
 
 def _control(arms: list[str], control: str | None, treatment: str) -> str:
