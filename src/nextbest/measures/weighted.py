@@ -62,16 +62,23 @@ def _is_share(side: Mapping[str, Any]) -> bool:
     return math.isclose(side["wwy"], side["wwyy"], rel_tol=1e-9, abs_tol=1e-12) and side["wy"] <= side["w"] * (1 + 1e-9)
 
 
-def _rarer(side: Mapping[str, Any]) -> int:
-    return int(min(side["answered"], side["n"] - side["answered"]))
+def _rarer(side: Mapping[str, Any]) -> float:
+    """Give the effective number of the rarer answer: a few heavy ones tell as little as a few."""
+    yes, no = side["answered"], side["n"] - side["answered"]
+    if not min(yes, no):
+        return 0.0
+    left, left_squares = side["w"] - side["wy"], side["ww"] - side["wwy"]
+    return float(min(side["wy"] ** 2 / side["wwy"], left**2 / left_squares))
 
 
 def _equal_number(side: Mapping[str, Any]) -> float:
     """Give how many equally weighted subjects would show a rate with this variance; Kish's number where none shows."""
     rate, spread = side["wy"] / side["w"], _variance(side)
-    if min(side["answered"], side["n"] - side["answered"]) == 0 or not spread:
-        return effective_number(side)
-    return float(min(side["n"], rate * (1 - rate) / spread))
+    kish = effective_number(side)
+    if not _rarer(side) or not spread:
+        return kish
+    # Not above Kish's: where the heavy rows happen to have no answer, the variance that shows is too small.
+    return float(min(kish, rate * (1 - rate) / spread))
 
 
 def effective_number(side: Mapping[str, Any] | None) -> float:
