@@ -44,8 +44,8 @@ nightly: install ## the long tests: crashes, races, coverage of intervals
 docs: install ## build the pages into site/
 	$(BIN)/zensical build --clean --strict
 
-bench: install ## every benchmarks/<name>/run.py, one after the other
-	@set -e; for run in benchmarks/*/run.py; do echo "== $$run"; $(BIN)/python "$$run"; done
+bench: install ## every benchmark, and the page of results that they make
+	$(BIN)/python benchmarks/report.py --run
 
 lock: install ## resolve the newest versions and write the hashes anew
 	$(COMPILE) pyproject.toml --extra demo --group dev --output-file requirements/dev.txt
