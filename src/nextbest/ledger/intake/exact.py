@@ -96,9 +96,10 @@ def _records(lines: Lines, file: TextFile) -> Iterator[Record]:
             return
         if not any(c in line for c in special):
             fields = line.rstrip("\r\n").split(file.delimiter)
-            if fields == [""]:
-                continue
-            yield _checked(Record(lines.number, tuple(fields)), width)
+            if len(fields) == width and line.isascii() and "\0" not in line and len(line) < LINE_LIMIT:
+                yield Record(lines.number, tuple(fields))  # what nearly every line is, at a third of the cost
+            elif fields != [""]:
+                yield _checked(Record(lines.number, tuple(fields)), width)
         else:
             lines.give_back(0)
             record = _record(reader, lines, width)

@@ -130,7 +130,7 @@ def _import(job: Job, made: Plan, source: Source, expected: int | None) -> Loade
     if refused + source.broken_rows and not job.dry_run:
         if made.simple and refuse.find(job.connection, replace(made, checked=None), source) != refused:
             raise UnaccountedError
-        rejected_file = _reject_file(job, source, refused)
+        rejected_file = _reject_file(job, source.line_by_line() if read == expected else source, refused)
     read, rejected = read + source.broken_rows, refused + source.broken_rows
     subjects = store.distinct_subjects(job.connection, [p for paths in written.values() for p in paths])
     loaded = Loaded(

@@ -37,13 +37,15 @@ class Source:
     """`relation` has columns c0, c1 ... (and `_row` when `numbered`); `rows` counts its records, -1 when not known.
 
     `lines` gives, for record numbers in ascending order, the lines they start on. `broken` are the records that no
-    reader understood; they are counted in `broken_rows` and not in `rows`.
+    reader understood; they are counted in `broken_rows` and not in `rows`. `first_line` is where the first record
+    stands when every record is one line.
     """
 
     relation: exp.Expr
     numbered: bool
     rows: int
     lines: Callable[[Iterator[int]], Iterator[int]]
+    first_line: int = 1
     broken: Path | None = None
     broken_rows: int = 0
 
@@ -54,6 +56,10 @@ class Source:
         number = exp.Window(this=exp.Anonymous(this="row_number"))
         counted = exp.alias_(exp.Sub(this=number, expression=exp.Literal.number(1)), ROW)
         return exp.select("*", counted).from_(self.relation.copy()).subquery("n")
+
+    def line_by_line(self) -> Source:
+        """Give the source of a file whose every record is one line: where a record stands takes no reading."""
+        return replace(self, lines=lambda rows: (self.first_line + row for row in rows))
 
     def broken_records(self) -> Iterator[Reject]:
         """Give the records that could not be understood, in the order of the file."""
@@ -70,7 +76,13 @@ def direct(file: TextFile, folder: Path) -> Source:
     if _GLOB & set(str(path)):
         path = folder / "input"
         path.symlink_to(file.path.resolve())
-    return Source(scan.text_relation(file, path), numbered=False, rows=-1, lines=lambda rows: _walk(file, rows))
+    return Source(
+        scan.text_relation(file, path),
+        numbered=False,
+        rows=-1,
+        lines=lambda rows: _walk(file, rows),
+        first_line=1 + file.skip_lines + file.header,
+    )
 
 
 def staged(connection: duckdb.DuckDBPyConnection, source: Source, folder: Path) -> Source:
