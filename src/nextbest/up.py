@@ -106,4 +106,5 @@ def decide_figures(ledger: Ledger, play: str, as_of: datetime | None) -> dict[st
         "by_arm": decided.by_arm,
         "removed_by": decided.removed_by,
         "expected_value": decided.expected_value,
+        "notes": decided.notes,
     }

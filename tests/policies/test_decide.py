@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 from tests.policies.conftest import NOW, subjects
 
-from nextbest.errors import ConfigError, LedgerError
+from nextbest.errors import ConfigError, LedgerError, UsageError
 from nextbest.ledger import analysis, archive, consent, decisions, switches
 from nextbest.policies.decide import Decided, decide_bulk
 from nextbest.policies.run import prepare, ranked, settle
@@ -259,6 +259,41 @@ def test_a_typing_error_in_an_expression_is_refused(workspace: Callable[..., Led
     """An unknown column in the audience is refused with the near word before anything is decided."""
     with pytest.raises(ConfigError, match="Did you mean 'churn_probability'"):
         run(workspace('audience = "churn_probabilty > 0.5"'))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('policy = { name = "gredy" }', "Did you mean 'greedy'"),
+        ('policy = { name = "greedy", explor = 0.1 }', "Did you mean 'explore'"),
+        ('policy = { name = "greedy", explore = 2.0 }', "a share between 0 and 1"),
+        ('quiet_hours = { start = "25:00", end = "08:00" }', "got '25:00'"),
+        ('quiet_hours = { start = "21:00", end = "08:00", timezone = "Mars/X" }', "time zone 'Mars/X'"),
+        ("caps = [{ count = 0, days = 7 }]", "a cap of 0 in 7 days"),
+        ("max_actions = -1", "max_actions -1"),
+        ("goal_days = 0", "goal_days 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused(workspace: Callable[..., Ledger], setting: str, said: str) -> None:
+    """A play with a misspelt policy or an impossible limit decides nothing; it does not run without them."""
+    ledger = workspace(setting)
+    with pytest.raises(UsageError, match=said):
+        run(ledger)
+    assert decisions_of(ledger) == 0
+
+
+def decisions_of(ledger: Ledger) -> int:
+    """Give how many decisions the log holds."""
+    return int(analysis.table(ledger, "decisions").num_rows)
+
+
+def test_what_makes_a_play_do_less_is_noted(workspace: Callable[..., Ledger]) -> None:
+    """A prediction that no model gives yet, and a play without any action, are told in the answer."""
+    known = subjects(50).drop_columns(["churn_probability"])
+    (note,) = run(workspace('audience = "churn_probability > 0.5"\nresponse = "0.2"'), known).notes
+    assert "asks for churn_probability, which no model says yet" in note
+    (note,) = run(workspace('response = "0.2"', actions="[]")).notes
+    assert "has no action" in note
 
 
 def test_nobody_is_a_list_too(workspace: Callable[..., Ledger]) -> None:

@@ -37,6 +37,7 @@ def decide(
         "removed_by": decided.removed_by,
         "expected_value": decided.expected_value,
         "out": written,
+        "notes": decided.notes,
     }
     render.show(figures, as_json=common.json, story="decide")
 

@@ -97,6 +97,8 @@ def decide(said: Document) -> Iterator[str]:
         yield f"  written to {said['out']}"
     if not said["decided"]:
         yield "  Nobody is in the play's audience now. Plays are set in nextbest.toml."
+    for note in said.get("notes") or ():
+        yield f"  {note}"
 
 
 def send(said: Document) -> Iterator[str]:

@@ -18,6 +18,7 @@ from nextbest.errors import LedgerError
 from nextbest.policies import arms, rows
 from nextbest.policies.columns import condition
 from nextbest.policies.run import Ranked, Run, Settled, chosen_gain, prepare, ranked, settle
+from nextbest.policies.settings import check_play, remarks
 from nextbest.policies.single import decide_one
 
 if TYPE_CHECKING:
@@ -78,8 +79,10 @@ def decide_bulk(
     `table` holds `subject_id`, features and predictions, one row per subject. Mode `replay` logs nothing. Decisions
     as of a moment after which events are already known are marked `hindsight` in their context: nobody can have been
     given what was chosen then, so they can be looked at and measured, but never teach what an action adds.
-    Raises `LedgerError` when permissions keep moving, so that nothing could be decided soundly.
+    Raises `ConfigError` for a play that cannot be meant, and `LedgerError` when permissions keep moving, so that
+    nothing could be decided soundly.
     """
+    check_play(play)
     now = min(as_of, ledger.clock())
     run = prepare(ledger, play, now=now, salt=salt, quiet=False)
     inside = table.filter(pa.array(condition(play.audience, table, f"Play '{play.name}', audience")))
@@ -141,7 +144,7 @@ def _logged(ledger: Ledger, play: Play, made: pa.Table, settled: Settled, mode: 
 
 
 def _decided(run: Run, known: Ranked, settled: Settled, made: pa.Table, *, outside: int) -> Decided:
-    notes = [note for note in (arms.warning(run.play),) if note]
+    notes = [note for note in (arms.warning(run.play), *remarks(run.play, known.table.column_names)) if note]
     for note in notes:
         _log.warning(note)
     return Decided(
