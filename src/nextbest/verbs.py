@@ -150,7 +150,10 @@ def decide(
     moment = _moment(ledger, as_of)
     chosen = find_play(ledger, play)
     table, versions = _known_about_everyone(ledger, moment)
-    return decide_bulk(ledger, chosen, table, as_of=moment, model_versions=versions, mode=mode)
+    # Without as_of the list is made now, however old the data are: caps, and the days in which an outcome counts,
+    # run from when people are contacted.
+    when = moment if as_of is not None else max(moment, ledger.clock())
+    return decide_bulk(ledger, chosen, table, as_of=when, model_versions=versions, mode=mode)
 
 
 def decide_one(

@@ -40,3 +40,14 @@ def test_without_orders_nobody_is_contacted(tmp_path: Path) -> None:
         }
         verbs.ingest(ledger, [seen])
         assert verbs.decide(ledger, "win_back").by_action == {"none": 1}
+
+
+def test_a_list_made_now_is_dated_now_however_old_the_data(tmp_path: Path) -> None:
+    """Without as_of, decisions carry the time at which they were made: outcomes and caps count from then."""
+    play = "[plays.everyone]\nactions = []"
+    with operations.create(tmp_path / "stale", config_text=play, clock=lambda: NOW) as ledger:
+        old = {"kind": "order", "message_id": "m1", "subject_id": "c1", "ts": (NOW - timedelta(days=90)).isoformat()}
+        verbs.ingest(ledger, [{**old, "revenue": 40.0}])
+        assert verbs.decide(ledger, "everyone").table["ts"].to_pylist() == [NOW]
+        back = NOW - timedelta(days=60)
+        assert verbs.decide(ledger, "everyone", as_of=back).table["ts"].to_pylist() == [back]
