@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nextbest import registry
+from nextbest.measures.always_valid import always_valid
+from nextbest.measures.randomised import variance
 from nextbest.measures.sample_ratio import sample_ratio
 from nextbest.measures.weighted import weighted_effects
 from nextbest.types import Effect, Statistics
@@ -26,7 +29,8 @@ def measure_play(
     """Give the outcome per subject in the policy arm less that in the holdout, with an interval, or why it is not told.
 
     A subject counts once, by its first decision, when its outcome had time to happen; by the arm it was given, whatever
-    was then done. `details` hold the arms, the sample-ratio check and each action against `none`.
+    was then done. `details` hold the arms, the sample-ratio check, each action against `none`, and `any_time`, the
+    interval for whoever looks more than once.
     """
     from nextbest.ledger import statistics
 
@@ -46,6 +50,7 @@ def measure_play(
             "arms": {a: {"n": s.n, "mean": s.mean if s.n else None} for a, s in arms.items()},
             "window_days": happened.days,
             "sample_ratio_p": ratio.p_value,
+            "any_time": _any_time(found, arms, level),
             "hindsight": statistics.in_hindsight(ledger, play.name, happened, as_of=now),
             "total": None if found.estimate is None else found.estimate * arms["policy"].n,
             "actions": _actions(ledger, play, happened, level),
@@ -74,6 +79,15 @@ def _actions(ledger: Ledger, play: Play, happened: Any, level: float) -> dict[st
 
     sums = statistics.action_sums(ledger, play.name, happened, as_of=ledger.clock())
     return weighted_effects(sums.to_pylist(), level=level)
+
+
+def _any_time(found: Effect, arms: Mapping[str, Statistics], level: float) -> tuple[float, float] | None:
+    """Give the interval for those who look more than once: low and high, None where no effect is told."""
+    if found.estimate is None:
+        return None
+    sides = [arms["policy"], arms["holdout"]]
+    pooled = sum(s.n * variance(s) for s in sides) / sum(s.n for s in sides)
+    return always_valid(found.estimate, found.details["standard_error"], math.sqrt(pooled), level=level)
 
 
 def _in_hindsight(effect: Effect) -> str:
