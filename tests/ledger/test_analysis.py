@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import sqlglot
 
-from nextbest.errors import LedgerError, UnknownNameError
+from nextbest.errors import IntegrityError, LedgerError, UnknownNameError
 from nextbest.ledger import (
     Ledger,
     analysis,
@@ -290,3 +290,12 @@ def test_an_analysis_never_loses_rows_to_a_compaction(ledger: Ledger) -> None:
         with pytest.raises(LedgerError, match="Live rows became segments during this analysis"):
             analysis.run(connection, query)
     assert analysis.fetch(ledger, query).to_pylist() == [{"n": 20}]
+
+
+def test_a_segment_that_is_gone_is_an_error_with_a_remedy(ledger: Ledger) -> None:
+    """Where a file of the archive is missing, an analysis says so and names the command that tells which."""
+    archive.append(ledger, "subjects", states({"subject_id": "c1"}), source="s")
+    (segment,) = (ledger.path / "archive").rglob("*.parquet")
+    segment.unlink()
+    with pytest.raises(IntegrityError, match="nextbest verify"), analysis.connect(ledger, ["subjects"]):
+        pass

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlglot import exp
 
-from nextbest.errors import LedgerError, unknown
+from nextbest.errors import IntegrityError, LedgerError, unknown
 from nextbest.ledger import catalogue, identities, views
 from nextbest.ledger.archive import DECISION, FOLDER, TEMPORARY, schema_of
 from nextbest.ledger.files import scratch
@@ -66,6 +66,8 @@ def connect(ledger: Ledger, names: Iterable[str] | None = None) -> Iterator[duck
             _lock(connection, ledger.path / FOLDER)
             _add_views(connection, ledger, NAMES if names is None else names)
             yield connection
+        except duckdb.IOException as error:
+            raise IntegrityError(f"Stored data cannot be read. See which: nextbest verify. ({error})") from error
         finally:
             connection.close()
 
