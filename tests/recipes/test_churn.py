@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from nextbest.errors import DataError, UnknownNameError, UsageError
@@ -183,6 +184,25 @@ def test_mistakes_are_named_with_the_remedy(
     given = {"table": _customers(), "id": "customer", "label": "churned", **settings}
     with pytest.raises(error, match=match):
         Churn(**given).fit(None, as_of=AS_OF)
+
+
+def test_spellings_of_a_label_that_differ_in_case_are_one_label() -> None:
+    """' Yes ' and 'yes' are the same answer; labels that nothing but case tells apart stay two."""
+    table = _customers()
+    spelt = [(" Yes ", "yes", "YES")[i % 3] if v == "Yes" else v for i, v in enumerate(table["churned"].to_pylist())]
+    mixed = table.set_column(3, "churned", pa.array(spelt))
+    for positive in (None, "yes", "Yes"):
+        rows = flat_table.labelled(mixed, label="churned", positive=positive, id_column="customer")
+        assert rows.actual.sum() == pc.sum(pc.equal(table["churned"], "Yes")).as_py()
+    cases = pa.table({"x": [1, 2, 3], "label": ["a", "A", "a"]})
+    assert flat_table.labelled(cases, label="label", positive="a", id_column=None).actual.tolist() == [1.0, 0.0, 1.0]
+
+
+def test_a_table_of_nothing_but_labels_is_refused() -> None:
+    """A table without any column to learn from says so."""
+    table = _customers().select(["customer", "churned"])
+    with pytest.raises(DataError, match="no column to learn from beside 'churned' and the id"):
+        Churn(table=table, id="customer", label="churned").fit(None, as_of=AS_OF)
 
 
 def test_a_fitted_table_comes_back_from_the_workspace(ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from nextbest.errors import UsageError
+from nextbest.errors import DataError, UsageError
 from nextbest.models import contributions, leaks
 from nextbest.models.boosting import Boosting
 from nextbest.recipes import flat_table, judged, silence
@@ -85,6 +85,10 @@ class Churn:
         missing = "" if split is None else self._missing_in(rows, split)
         if missing:
             return not_enough(self.name, self._settings(), replace(report, why=missing))
+        if not rows.features.num_columns:
+            raise DataError(
+                f"The table has no column to learn from beside '{self.label}' and the id. Add what was known."
+            )
         leaked = [x for x in leaks.find(rows.features, rows.actual, seed=self.seed) if x["column"] not in self.keep]
         features = rows.features.drop_columns([x["column"] for x in leaked])
         judgement, how = self._judge(rows, features, split)

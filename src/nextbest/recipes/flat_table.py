@@ -85,7 +85,7 @@ def labelled(table: pa.Table, *, label: str, positive: str | None, id_column: st
     known = pc.is_valid(raw)
     aside = raw.null_count
     ids = np.array(subject_ids(table, id_column), dtype=object)
-    kept, values = table.filter(known), raw.filter(known)
+    kept, values = table.filter(known), _one_spelling(raw.filter(known))
     yes = _positive(values, label, positive)
     actual = pc.equal(values, yes).cast(pa.float64()).to_numpy(zero_copy_only=False)
     drop = [label] if id_column is None else [label, id_column]
@@ -105,6 +105,21 @@ def order(table: pa.Table, name: str) -> NDArray[np.float64]:
     if found is None or not np.isfinite(found).all():
         raise DataError(f"The time column '{name}' has values that are neither dates nor numbers, or none at all.")
     return found
+
+
+def _one_spelling(values: pa.Array) -> pa.Array:
+    """Give labels that differ only in case, as 'Yes' and 'yes', the more frequent of their spellings.
+
+    Left as they are when nothing but case tells two labels apart: then it may be meant.
+    """
+    counted = sorted(pc.value_counts(values).to_pylist(), key=lambda found: (-found["counts"], found["values"]))
+    first: dict[str, str] = {}
+    for found in counted:
+        first.setdefault(found["values"].casefold(), found["values"])
+    if len(first) in (1, len(counted)):
+        return values
+    spelt = {found["values"]: first[found["values"].casefold()] for found in counted}
+    return pc.take(pa.array(spelt.values()), pc.index_in(values, pa.array(spelt)))
 
 
 def _positive(values: pa.Array, label: str, positive: str | None) -> str:
