@@ -111,3 +111,13 @@ def test_a_prediction_lies_within_its_interval() -> None:
     asked = np.linspace(0, 1, 101)
     low, high = intervals.apply(learnt, asked)
     assert ((low <= asked) & (asked <= high) & (low >= 0) & (high <= 1)).all()
+
+
+def test_more_columns_than_rows_give_what_the_long_way_gives() -> None:
+    """With more columns than rows the short way has the coefficients of Newton's steps over all columns."""
+    draw = np.random.default_rng(5)
+    design = draw.normal(size=(40, 90))
+    actual = (draw.random(40) < 0.4).astype(float)
+    for task in ("classification", "regression"):
+        short, long = logistic._solved(design, actual, task), logistic._solve(design, actual, task)
+        np.testing.assert_allclose(short, long, atol=1e-5)

@@ -40,9 +40,10 @@ def find(table: pa.Table, actual: Vector, *, seed: int = 0) -> list[Mapping[str,
     encoder, matrix = encode.learn(table, seed=seed)
     fold = folds.assign(actual, 2, seed=seed)
     found: dict[str, str] = {}
+    categories = encoder.categories  # made anew at every asking
     for place, name in enumerate(encoder.sources):
         why = _filled_for_one(matrix[:, place], actual)
-        why = why or _separates(matrix[:, place], actual, fold, coded=place in encoder.categories)
+        why = why or _separates(matrix[:, place], actual, fold, coded=place in categories)
         if why and name not in found:
             found[name] = why
     return [{"column": name, "why": why} for name, why in found.items()]

@@ -76,7 +76,7 @@ def fit(matrix: Matrix, actual: Vector, *, task: str, levels: Mapping[int, int],
         matrix, actual = matrix[rows], actual[rows]
     terms = _standardised(matrix, [t for i in range(matrix.shape[1]) for t in _terms(matrix[:, i], i, levels.get(i))])
     design = _design(matrix, terms)
-    coefficients = _solve(design, actual, task)
+    coefficients = _solved(design, actual, task)
     weighed = [_with(t, weight=float(w)) for t, w in zip(terms, coefficients[1:], strict=True)]
     return Linear(intercept=float(coefficients[0]), terms=tuple(weighed))
 
@@ -161,6 +161,19 @@ def _with(term: Term, **changed: float) -> Term:
 
 
 # --- iteratively reweighted least squares ---------------------------------------------------------------------------
+
+
+def _solved(design: Matrix, actual: Vector, task: str) -> Vector:
+    """Give what `_solve` gives; with more columns than rows, in the space that the rows span.
+
+    All columns are shrunk alike, so the solution is a sum of rows, and a rotation changes neither fit nor shrinkage:
+    the work grows with the columns, not with their cube.
+    """
+    if design.shape[1] <= len(design):
+        return _solve(design, actual, task)
+    basis, rows = np.linalg.qr(design.T)
+    found = _solve(rows.T, actual, task)
+    return np.concatenate([found[:1], product(basis, found[1:])])
 
 
 def _solve(design: Matrix, actual: Vector, task: str) -> Vector:
