@@ -140,10 +140,8 @@ def test_actions_are_weighted_by_one_over_their_probability(ledger: Ledger) -> N
 
 
 def test_a_window_holds_its_first_moment_and_not_its_last(ledger: Ledger) -> None:
-    """An order dated by the day, on the midnight at which the list was made, is an answer; one a window later is not.
-
-    Features end before the decision; were the window to begin after it, such orders would count nowhere.
-    """
+    """An order dated by the day, on the very midnight of the list, is an answer; a window later it is not."""
+    # Features end before the decision; were the window to begin after it, such orders would count nowhere.
     midnight = (NOW - 20 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
     rows = [decision(i, subject_id=f"c{i}", ts=midnight) for i in (1, 2)]
     ledger.journal.write(lambda connection: decisions.log(connection, ledger, rows))

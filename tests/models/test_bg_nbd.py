@@ -154,10 +154,8 @@ def test_the_model_keeps_the_contract() -> None:
 
 
 def test_histories_that_are_all_alike_have_an_expectation() -> None:
-    """A hundred customers with three repeats in 60 days are expected to make 4.5 in the next 90: no number is missing.
-
-    The likelihood has no inner maximum there, and the closed form of the expectation overflows.
-    """
+    """A hundred customers with three repeats in 60 days are expected to make 4.5 in the next 90, not NaN."""
+    # The likelihood has no inner maximum there, and the closed form of the expectation overflows.
     table = pa.table({"frequency": np.full(100, 3.0), "recency": np.full(100, 60.0), "T": np.full(100, 60.0)})
     said = BGNBD(horizon=90.0).fit(table, table).predict(table)
     np.testing.assert_allclose(said["prediction"].to_numpy(), 4.5, rtol=1e-3)

@@ -81,10 +81,8 @@ def test_newton_finds_what_a_general_optimiser_finds(action: str, assumed_at: fl
 
 
 def test_who_could_not_get_an_action_is_no_comparison() -> None:
-    """When those who may be mailed respond more than the model knows, permission does not pass for an effect.
-
-    Against everybody who got nothing the mail would seem to add 0.6 more than it does.
-    """
+    """When those who may be mailed respond more than the model knows, permission does not pass for an effect."""
+    # Against everybody who got nothing the mail would seem to add 0.6 more than it does.
     people, assignment, outcome = (np.random.default_rng(s) for s in np.random.SeedSequence(21).spawn(3))
     n = 20_000
     base = people.uniform(0.1, 0.6, n)

@@ -109,10 +109,8 @@ def test_nothing_is_found_where_there_is_nothing() -> None:
 
 @pytest.mark.slow
 def test_rare_answers_are_not_told_with_false_confidence() -> None:
-    """With one in fifty answering, nine in the holdout, the 95% intervals hold the truth in 93 of 100 runs.
-
-    Welch's interval and the weighted one fail where a side happens to have no answer, hence no variance of its own.
-    """
+    """With one in fifty answering, nine in the holdout, the 95% intervals hold the truth in 93 of 100 runs."""
+    # Welch's interval and the weighted one fail where a side happens to have no answer, hence no variance of its own.
     runs = [World(20_000 + run, n=1500, rare=0.02) for run in range(RUNS)]
     plays = [(Randomised().effect(w.arm("policy"), w.arm("holdout")), w.policy_effect) for w in runs]
     assert np.mean([held(e.low, truth, e.high) for e, truth in plays]) >= 0.93

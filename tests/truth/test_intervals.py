@@ -37,10 +37,8 @@ def coverage(rows: int, seeds: range) -> float:
 
 @pytest.mark.slow
 def test_a_small_tables_intervals_hold_the_rate_of_those_who_score_alike() -> None:
-    """With 200 rows, one group's interval shifted along held the rate in 6 of 10; with the line's own it is 8 and more.
-
-    Nine in ten is the aim; the ends of a score learnt from so few rows stay a little too sure.
-    """
+    """With 200 rows, one group's interval shifted along held the rate in 6 of 10; with the line's own 8 and more."""
+    # Nine in ten is the aim; the ends of a score learnt from so few rows stay a little too sure.
     assert coverage(200, range(12)) >= 0.8
 
 

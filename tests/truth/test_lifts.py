@@ -41,10 +41,8 @@ def learnt(run: int, n: int) -> Lifts:
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "runs"), [(4000, 120), pytest.param(4000, 600, marks=pytest.mark.nightly)])
 def test_a_lifts_deviation_is_honest(n: int, runs: int) -> None:
-    """The 90% interval of each lift holds the truth in 83 to 97 of 100 worlds, and no lift is off by half a deviation.
-
-    Compared with everybody who got nothing, the mail's held it in 25 of 100. The assumption pulls a little.
-    """
+    """Each 90% interval of a lift holds the truth in 83 to 97 of 100 worlds; none is off by half a deviation."""
+    # Compared with everybody who got nothing, the mail's held it in 25 of 100. The assumption pulls a little.
     worlds = [learnt(run, n) for run in range(runs)]
     for name, truth in zip(NAMES[:2], TRUE[:2], strict=True):
         z = np.array([(w.by_action[name].log_odds - truth) / w.by_action[name].sd for w in worlds])
