@@ -11,7 +11,7 @@ from nextbest.errors import UsageError
 from nextbest.serve.app import create_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import uvicorn
 
@@ -21,9 +21,22 @@ _DRAIN_S = 10
 HEAVY = frozenset({"pandas", "sklearn", "shap"})
 
 
-def run(ledger: Ledger, *, host: str, port: int, token: str | None, behind_proxy: bool = False) -> None:
-    """Serve a workspace until told to stop, then close it; raises `UsageError` for an address open to the world."""
+def run(
+    ledger: Ledger,
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    behind_proxy: bool = False,
+    announce: Callable[[], None] | None = None,
+) -> None:
+    """Serve a workspace until told to stop, then close it; raises `UsageError` for an address open to the world.
+
+    `announce` is called once the address is found to be fit, before the first request is answered.
+    """
     made = server(ledger, host=host, port=port, token=token, behind_proxy=behind_proxy)
+    if announce is not None:
+        announce()
     with ledger, _light(), contextlib.suppress(KeyboardInterrupt):
         made.run()
 
