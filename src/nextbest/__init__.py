@@ -22,9 +22,7 @@ _HOME = {
     **dict.fromkeys(
         ("load", "fit", "predict", "decide", "send", "record", "measure", "explain", "watch", "erase"), "verbs"
     ),
-    **dict.fromkeys(
-        ("open", "create", "check", "consent", "verify", "backup", "restore"), "operations"
-    ),
+    **dict.fromkeys(("open", "create", "check", "consent", "verify", "backup", "restore"), "operations"),
     **dict.fromkeys(("Action", "Decision", "Effect", "Fitted", "Outcome", "Play", "Report"), "types"),
     "NextbestError": "errors",
 }

@@ -1,7 +1,7 @@
 """How the columns of a file become facts of the ledger: said once per table, by the dictionary or by the user.
 
-    Emit(kind="order", columns=(ColumnRule(to="ts", source="Created at", parse="timestamp", required=True), ...),
-         group_by=("Name",))
+Emit(kind="order", columns=(ColumnRule(to="ts", source="Created at", parse="timestamp", required=True), ...),
+     group_by=("Name",))
 """
 
 from __future__ import annotations
@@ -14,8 +14,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Parse = Literal[
-    "text", "id", "number", "minor_units", "percent", "integer", "boolean", "email", "phone", "json",
-    "timestamp", "date_dmy", "date_mdy", "yyyymmdd", "epoch_s", "epoch_ms", "epoch_us",
+    "text",
+    "id",
+    "number",
+    "minor_units",
+    "percent",
+    "integer",
+    "boolean",
+    "email",
+    "phone",
+    "json",
+    "timestamp",
+    "date_dmy",
+    "date_mdy",
+    "yyyymmdd",
+    "epoch_s",
+    "epoch_ms",
+    "epoch_us",
 ]
 Aggregate = Literal["first", "last", "sum", "min", "max", "count"]
 Confidence = float
