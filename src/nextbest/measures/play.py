@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nextbest.ledger import Ledger
+    from nextbest.ledger.statistics import Happened
     from nextbest.types import Measure, Play
 
 LEAST_HOLDOUT = 0.01
@@ -58,7 +59,7 @@ def measure_play(
     )
     if not ratio.ok:
         return replace(effect, status="cannot_tell", why=ratio.why, estimate=None, low=None, high=None)
-    why = _why(effect, arms, play, happened.days) if effect.status != "ok" else _in_hindsight(effect)
+    why = _why(effect, arms, play, happened) if effect.status != "ok" else _in_hindsight(effect)
     return replace(effect, why=why)
 
 
@@ -101,11 +102,14 @@ def _in_hindsight(effect: Effect) -> str:
     )
 
 
-def _why(effect: Effect, arms: Mapping[str, Statistics], play: Play, days: int) -> str:
+def _why(effect: Effect, arms: Mapping[str, Statistics], play: Play, happened: Happened) -> str:
     """Say what is missing in the words of the play."""
     if not arms:
-        why = f"No decision of '{play.name}' is {days} days old yet, so no outcome is due."
-        return f"{why} Record outcomes, and measure later."
+        until = f"outcomes are known up to {happened.end:%Y-%m-%d}" if happened.end else "no outcome is known"
+        why = (
+            f"No decision of '{play.name}' has the {happened.days} days behind it in which an outcome counts: {until}."
+        )
+        return f"{why} Load or record what came since, and measure later."
     if play.holdout < LEAST_HOLDOUT or not arms.get("holdout", _NOTHING).n:
         return f"Play '{play.name}' has nobody held out, so there is nothing to compare with. Set holdout = 0.05."
     return effect.why
