@@ -81,7 +81,7 @@ def test_pending_is_not_no(world: World) -> None:
     """Three days after the decisions nothing is due, so nothing is told and nothing is learnt."""
     effect = measure_play(world.ledger, world.play, outcome="bought")
     assert (effect.status, effect.n) == ("not_enough_data", 0)
-    assert "10 days old" in effect.why
+    assert "has the 10 days behind it" in effect.why
     assert evidence.read(world.ledger, world.play, as_of=world.now) is None
 
 
