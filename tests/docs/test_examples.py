@@ -36,8 +36,10 @@ def _examples(page: Path) -> list[Example]:
 def test_every_example_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks of a page run in order in one namespace, its TOML blocks are valid settings."""
     monkeypatch.chdir(tmp_path)
-    for example in _examples(page):
-        example.evaluate()
+    examples = _examples(page)
+    for example in examples:
+        example.evaluate()  # raises where an example does not run
+    assert ("```python" in page.read_text(encoding="utf-8")) <= bool(examples)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda p: str(p.relative_to(ROOT / "src")))

@@ -62,7 +62,7 @@ def check_decisions(ledger: Ledger, acknowledged: set[str]) -> None:
     assert kept == {"outbox": len(ids), "contact": len(ids)}
 
 
-def cycles(ledger: Ledger, what: str, number: int, longest: float) -> None:
+def check_cycles(ledger: Ledger, what: str, number: int, longest: float) -> None:
     """Kill, reopen within two seconds and compare, over and over on one workspace."""
     for i in range(10):
         consent.record(ledger, f"c{i}", allow=True, proof="form")
@@ -83,11 +83,11 @@ def cycles(ledger: Ledger, what: str, number: int, longest: float) -> None:
 @pytest.mark.parametrize("what", ["ingest", "decide"])
 def test_kill_9_loses_and_doubles_nothing(ledger: Ledger, what: str) -> None:
     """Over 40 kills, half while ingesting and half while deciding, nothing acknowledged is lost or doubled."""
-    cycles(ledger, what, 20, 0.2)
+    check_cycles(ledger, what, 20, 0.2)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("what", ["ingest", "decide"])
 def test_kill_9_loses_and_doubles_nothing_in_200_cycles(ledger: Ledger, what: str) -> None:
     """Over 200 kills after up to a second of work, nothing acknowledged is lost or doubled."""
-    cycles(ledger, what, 100, 1.0)
+    check_cycles(ledger, what, 100, 1.0)

@@ -311,7 +311,7 @@ def test_a_play_without_holdout_is_told_so(workspace: Callable[..., Ledger]) -> 
     assert "nobody can say later what it earned" in decided.notes[0]
 
 
-def audit(ledger: Ledger, n: int) -> None:
+def check_shares(ledger: Ledger, n: int) -> None:
     """Compare logged probabilities with what was drawn, per action, in standard errors."""
     play = ledger.config.plays["win_back"]
     plan = prepare(ledger, play, now=NOW, salt="audit", quiet=False)
@@ -326,13 +326,13 @@ def audit(ledger: Ledger, n: int) -> None:
 
 def test_logged_and_drawn_shares_agree(workspace: Callable[..., Ledger]) -> None:
     """Over 50,000 decisions every action is drawn as often as logged, within three standard errors."""
-    audit(workspace('holdout = 0.1\nrandom = 0.1\npolicy = { name = "greedy", explore = 0.2 }'), 50_000)
+    check_shares(workspace('holdout = 0.1\nrandom = 0.1\npolicy = { name = "greedy", explore = 0.2 }'), 50_000)
 
 
 @pytest.mark.nightly
 def test_logged_and_drawn_shares_agree_over_a_million(workspace: Callable[..., Ledger]) -> None:
     """The same over 1,000,000 decisions."""
-    audit(workspace('holdout = 0.1\nrandom = 0.1\npolicy = { name = "greedy", explore = 0.2 }'), 1_000_000)
+    check_shares(workspace('holdout = 0.1\nrandom = 0.1\npolicy = { name = "greedy", explore = 0.2 }'), 1_000_000)
 
 
 def test_a_list_made_after_the_fact_says_so(workspace: Callable[..., Ledger], clock: Clock) -> None:
