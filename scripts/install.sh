@@ -28,7 +28,7 @@ if [ "$(.venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$wanted" ]; the
 fi
 
 # pip reads the machine's own settings (mirrors, certificates), which uv does not: it is slower, and the way out.
-if ! .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements/dev.txt; then
+if ! .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements/dev.txt; then
   echo "uv could not install; trying with pip." >&2
   "${pip_install[@]}" --require-hashes --no-deps -r requirements/dev.txt
 fi
