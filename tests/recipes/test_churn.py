@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -130,20 +132,71 @@ def test_predictions_have_their_public_names_and_intervals() -> None:
 
 
 def test_a_file_of_any_usual_kind_is_read_alike(tmp_path: Path) -> None:
-    """Comma, semicolon, tab, UTF-16 and Parquet give the same model."""
+    """Any delimiter, UTF-8, UTF-16, Latin-1, gzip, zip, XLSX and Parquet give the same table."""
+    from openpyxl import Workbook
     from pyarrow import parquet
 
     table = _customers(300).drop_columns(["reason"])
+    table = table.append_column("city", pa.array(["Köln", "Würzburg", "Orléans"] * 100))
     rows = [table.column_names, *zip(*(c.to_pylist() for c in table.columns), strict=True)]
-    files = []
-    for name, delimiter, encoding in (("a.csv", ",", "utf-8"), ("b.csv", ";", "utf-8-sig"), ("c.tsv", "\t", "utf-16")):
-        file = tmp_path / name
-        file.write_bytes("\n".join(delimiter.join(row) for row in rows).encode(encoding))
-        files.append(file)
-    parquet.write_table(table, tmp_path / "d.parquet")
-    files.append(tmp_path / "d.parquet")
-    read = [flat_table.read(f) for f in files]
-    assert all(r.to_pydict() == table.to_pydict() for r in read)
+    for name, delimiter, encoding in (
+        ("a.csv", ",", "utf-8"), ("b.csv", ";", "utf-8-sig"), ("c.tsv", "\t", "utf-16"), ("d.csv", "|", "latin-1"),
+        ("e.csv", "^", "utf-8"),
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes("\n".join(delimiter.join(row) for row in rows).encode(encoding))
+    (tmp_path / "f.csv.gz").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    with zipfile.ZipFile(tmp_path / "g.zip", "w") as packed:
+        packed.write(tmp_path / "b.csv", "b.csv")
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(tmp_path / "h.xlsx")
+    parquet.write_table(table, tmp_path / "i.parquet")
+    read = {f.name: flat_table.read(f).to_pydict() for f in sorted(tmp_path.iterdir())}
+    assert len(read) == 9
+    assert [name for name, found in read.items() if found != table.to_pydict()] == []
+
+
+def test_columns_without_names_are_told_by_position(tmp_path: Path) -> None:
+    """A file without a header is learnt from by position, as the same file with one is by name, and the report says so.
+
+    The time column stands behind the label, so taking the label off must not shift what its position means.
+    """
+    table = _customers().drop_columns(["reason", "mail"])
+    table = table.append_column("signed", pa.array([f"2025-{1 + i // 50:02d}-01" for i in range(600)]))
+    lines = [",".join(row) for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
+    (tmp_path / "bare.csv").write_text("\n".join(lines))
+    bare = Churn(table=str(tmp_path / "bare.csv"), id="0", label="2", time="3").fit(None, as_of=AS_OF).report
+    named = Churn(table=table, id="customer", label="churned", time="signed").fit(None, as_of=AS_OF).report
+    assert bare.metrics == named.metrics
+    assert bare.why == "The file has no header: its columns are called column_0 to column_3."
+
+
+def test_columns_of_the_same_name_are_numbered_and_reported(tmp_path: Path) -> None:
+    """A name that stands twice in the header gets a number, and the note says which."""
+    lines = [f"c{i},{i % 7},{i % 5},{'yes' if i % 3 else 'no'}" for i in range(30)]
+    (tmp_path / "twice.csv").write_text("\n".join(["id,visits,visits,left", *lines]))
+    table = flat_table.read(tmp_path / "twice.csv")
+    assert table.column_names == ["id", "visits", "visits (2)", "left"]
+    rows = flat_table.labelled(table, label="left", positive=None, id_column="id")
+    assert rows.note == "Columns of the same name were numbered: 'visits (2)'."
+
+
+def test_a_header_without_rows_is_an_error_in_words(tmp_path: Path) -> None:
+    """A file of nothing but column names is read as no rows, and fitting it says that there are none."""
+    (tmp_path / "empty.csv").write_text("customer,tenure,churned\n")
+    assert flat_table.read(tmp_path / "empty.csv").num_rows == 0
+    with pytest.raises(DataError, match="'churned' is empty in every row"):
+        Churn(table=str(tmp_path / "empty.csv"), label="churned").fit(None, as_of=AS_OF)
+
+
+@pytest.mark.slow
+def test_german_credit_has_no_header_and_is_learnt_all_the_same(shared_data: Path) -> None:
+    """On Statlog German credit (1,000 rows, 300 bad, no header) the last column by position is learnt well."""
+    file = shared_data / "fair-german-credit" / "german.csv"
+    report = Churn(table=str(file), label="20", positive="2").fit(None, as_of=AS_OF).report
+    assert (report.rows, report.positives) == (1000, 300)
+    assert report.metrics["auc"] > 0.77
 
 
 def test_a_time_column_makes_the_latest_rows_judge() -> None:

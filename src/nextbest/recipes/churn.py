@@ -35,7 +35,7 @@ LATEST_SHARE = 0.2
 class Churn:
     """Churn by silence: no order in the `horizon_days` after a moment; or by a label, when a flat `table` is given.
 
-    `table` is a path (CSV, Parquet) or an Arrow table, `id` its subject column, `label` the column that says who left,
+    `table` is a path of a file or an Arrow table, `id` its subject column, `label` the column that says who left,
     `positive` the value that means so (may be left out for yes/no, true/false, 1/0), `time` a column that orders the
     rows: then the latest fifth judges. `keep` names columns to learn from although they look like leaks.
     """
@@ -81,7 +81,8 @@ class Churn:
                 f"{FEWEST_OF_A_CLASS} rows of either kind are needed. Add rows, or choose another label."
             )
             return not_enough(self.name, self._settings(), replace(report, why=why))
-        split = None if self.time is None else judged.latest(flat_table.order(rows.features, self.time), LATEST_SHARE)
+        when = None if self.time is None else flat_table.named(table, self.time, "time")
+        split = None if when is None else judged.latest(flat_table.order(rows.features, when), LATEST_SHARE)
         missing = "" if split is None else self._missing_in(rows, split)
         if missing:
             return not_enough(self.name, self._settings(), replace(report, why=missing))

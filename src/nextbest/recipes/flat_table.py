@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,20 +11,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nextbest.channels.files import parquet
+from nextbest.channels.files.rows import read_all
 from nextbest.errors import DataError, UsageError, nearest, unknown
 from nextbest.models import encode_values
 from nextbest.models.encode import SUBJECT
 from nextbest.models.encode_values import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
 _YES = frozenset({"yes", "y", "true", "t", "1", "1.0", "churned", "churn", "left", "lost", "cancelled", "canceled"})
 _NO = frozenset({"no", "n", "false", "f", "0", "0.0", "stayed", "active", "retained", "current", "none"})
 _PARQUET = (".parquet", ".pq")
-_DELIMITERS = (",", ";", "\t", "|")
+_NUMBERED = re.compile(r"(.*) \(\d+\)", re.DOTALL)
 _SHOWN = 6
 
 
@@ -39,30 +42,30 @@ class Labelled:
 
 
 def read(table: str | Path | pa.Table) -> pa.Table:
-    """Give the table in a CSV (any usual delimiter, also gzip) or Parquet file, all CSV columns as text."""
+    """Give the one table of a file of any kind that can be loaded: all as text, Parquet with the types it has."""
     if isinstance(table, pa.Table):
         return table
     path = Path(table)
     if not path.is_file():
-        raise DataError(f"There is no file {path}. Give the path of a CSV or Parquet file.")
-    if path.suffix.lower() in _PARQUET:
-        from pyarrow import parquet
+        raise DataError(f"There is no file {path}. Give the path of a CSV, XLSX or Parquet file.")
+    return parquet.reader(path).read_all() if path.suffix.lower() in _PARQUET else read_all(path)
 
-        try:
-            return parquet.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{path.name} is not a Parquet file that can be read: {error}.") from error
-    return _read_csv(path)
+
+def named(table: pa.Table, name: str, what: str) -> str:
+    """Give the column that is called so, or that stands at that position from 0; *what* names the setting."""
+    if name in table.column_names:
+        return name
+    if name.isdecimal() and int(name) < table.num_columns:
+        return str(table.column_names[int(name)])
+    raise UsageError(
+        f"The table has no column '{name}', which {what} names.{nearest(name, table.column_names)}"
+        f" It has: {', '.join(table.column_names)}."
+    )
 
 
 def column(table: pa.Table, name: str, what: str) -> pa.Array:
-    """Give a column by its name; *what* says which setting named it, for the error."""
-    if name not in table.column_names:
-        raise UsageError(
-            f"The table has no column '{name}', which {what} names.{nearest(name, table.column_names)}"
-            f" It has: {', '.join(table.column_names)}."
-        )
-    return plain(table[name])
+    """Give a column by its name or position; *what* says which setting named it, for the error."""
+    return plain(table[named(table, name, what)])
 
 
 def subject_ids(table: pa.Table, name: str | None) -> tuple[str, ...]:
@@ -81,18 +84,21 @@ def subject_ids(table: pa.Table, name: str | None) -> tuple[str, ...]:
 
 def labelled(table: pa.Table, *, label: str, positive: str | None, id_column: str | None) -> Labelled:
     """Give ids, features and the label as 0 and 1; rows without a label are set aside, and said so."""
-    raw = column(table, label, "label").cast(pa.string())
+    label = named(table, label, "label")
+    raw = plain(table[label]).cast(pa.string())
+    if raw.null_count == len(raw):
+        raise DataError(f"The label column '{label}' is empty in every row: there is nothing to learn from.")
     known = pc.is_valid(raw)
     aside = raw.null_count
     ids = np.array(subject_ids(table, id_column), dtype=object)
     kept, values = table.filter(known), _one_spelling(raw.filter(known))
     yes = _positive(values, label, positive)
     actual = pc.equal(values, yes).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    drop = [label] if id_column is None else [label, id_column]
-    features = kept.drop_columns([c for c in dict.fromkeys(drop) if c in kept.column_names])
+    drop = [label] if id_column is None else [label, named(table, id_column, "id")]
+    features = kept.drop_columns(list(dict.fromkeys(drop)))
     if SUBJECT in features.column_names:
         features = features.drop_columns([SUBJECT])
-    note = f"{aside} rows without a label were set aside" if aside else ""
+    note = " ".join([*_naming(table.column_names), *([f"{aside} rows without a label were set aside."] * (aside > 0))])
     chosen = tuple(ids[known.to_numpy(zero_copy_only=False)])
     return Labelled(subject_ids=chosen, features=features, actual=actual, positive=yes, note=note)
 
@@ -105,6 +111,15 @@ def order(table: pa.Table, name: str) -> NDArray[np.float64]:
     if found is None or not np.isfinite(found).all():
         raise DataError(f"The time column '{name}' has values that are neither dates nor numbers, or none at all.")
     return found
+
+
+def _naming(names: Sequence[str]) -> Iterator[str]:
+    """Say how columns were named that had no name, or one that another has."""
+    if all(name == f"column_{position}" for position, name in enumerate(names)):
+        yield f"The file has no header: its columns are called column_0 to column_{len(names) - 1}."
+    numbered = [n for n in names if (found := _NUMBERED.fullmatch(n)) and found[1] in names]
+    if numbered:
+        yield f"Columns of the same name were numbered: {_listed(numbered)}."
 
 
 def _one_spelling(values: pa.Array) -> pa.Array:
@@ -142,55 +157,3 @@ def _positive(values: pa.Array, label: str, positive: str | None) -> str:
 def _listed(values: Sequence[str]) -> str:
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     return ", ".join(f"'{v}'" for v in values[:_SHOWN]) + more
-
-
-def _read_csv(path: Path) -> pa.Table:
-    from pyarrow import csv
-
-    try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            head = stream.read(65_536)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path.name} cannot be read: {error}.") from error
-    encoding = _encoding(head)
-    first = head.decode(encoding, errors="replace").lstrip("\ufeff").partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
-    names = _names(path, delimiter, encoding)
-    convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    try:
-        return csv.read_csv(
-            path,
-            read_options=csv.ReadOptions(encoding=encoding),
-            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=convert,
-        )
-    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path.name} cannot be read as a table: {error}.") from error
-
-
-def _names(path: Path, delimiter: str, encoding: str) -> list[str]:
-    from pyarrow import csv
-
-    try:
-        with csv.open_csv(
-            path,
-            read_options=csv.ReadOptions(encoding=encoding),
-            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        ) as reader:
-            names: list[str] = reader.schema.names
-    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path.name} cannot be read as a table: {error}.") from error
-    if len(set(names)) < len(names):
-        twice = sorted({n for n in names if names.count(n) > 1})
-        raise DataError(f"{path.name} has more than one column named {_listed(twice)}. Rename one of them.")
-    return names
-
-
-def _encoding(head: bytes) -> str:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    try:
-        head[:-4].decode("utf-8") if len(head) > 4 else head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return "utf-8" if error.start >= len(head) - 8 else "cp1252"
-    return "utf-8"
