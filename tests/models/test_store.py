@@ -185,6 +185,17 @@ def test_the_latest_is_the_one_saved_last(ledger: Ledger, model: Boosting) -> No
         store.latest(ledger, "chrn")
 
 
+def test_the_damage_of_another_recipe_is_not_told(ledger: Ledger, model: Boosting) -> None:
+    """Without a churn model the error says so, whatever is damaged; a damaged churn model is named."""
+    for model_id, recipe in (("value-1", "value"), ("churn-early-1", "churn-early")):
+        store.save(ledger, _fitted(model, model_id, recipe), training_subjects=[])
+        (ledger.path / "models" / model_id / "manifest.signed").write_bytes(b"damaged")
+    with pytest.raises(UnknownNameError, match="no fitted model of the recipe 'churn'"):
+        store.latest(ledger, "churn")
+    with pytest.raises(ModelError, match="No sound model of the recipe 'value' is left. models/value-1: The manifest"):
+        store.latest(ledger, "value")
+
+
 def test_a_damaged_newest_model_gives_way_to_the_one_before(ledger: Ledger, model: Boosting) -> None:
     """Live decisions go on with the last sound model; asking for the damaged one by name is an error."""
     store.save(ledger, _fitted(model, "churn-1"), training_subjects=[])

@@ -111,11 +111,11 @@ def latest(ledger: Ledger, recipe: str) -> Fitted:
     """Give the model of a recipe that was saved last; raises `UnknownNameError` when none was."""
     found = [(m, f) for m, f in _readable(ledger) if m.said["recipe"] == recipe]
     if not found:
-        there = sorted({m.said["recipe"] for m, _ in _readable(ledger)})
-        damaged = verify(ledger)
+        # A manifest that cannot be trusted does not tell its recipe; ids are `<recipe>-<digest>`.
+        damaged = [text for name, text in _damaged(ledger) if name.rpartition("-")[0] == recipe]
         if damaged:
             raise ModelError(f"No sound model of the recipe '{recipe}' is left. {damaged[0]}")
-        raise unknown("fitted model of the recipe", recipe, there)
+        raise unknown("fitted model of the recipe", recipe, {m.said["recipe"] for m, _ in _readable(ledger)})
     return load(ledger, _newest(found)[1].name)
 
 
@@ -130,13 +130,7 @@ def newest(ledger: Ledger) -> tuple[Fitted, ...]:
 
 def verify(ledger: Ledger) -> list[str]:
     """Give one sentence per model whose files do not agree with its signature; [] when all is well."""
-    problems = []
-    for folder in _folders(ledger):
-        try:
-            part_files(folder, _manifest(ledger, folder).said)
-        except ModelError as error:
-            problems.append(f"models/{folder.name}: {error}")
-    return problems
+    return [text for _, text in _damaged(ledger)]
 
 
 def to_refit(ledger: Ledger) -> dict[str, str]:
@@ -258,6 +252,15 @@ def _readable(ledger: Ledger) -> Iterator[tuple[Manifest, Path]]:
             yield _manifest(ledger, folder), folder
         except ModelError:
             continue
+
+
+def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
+    """Give model id and a sentence for every model whose files do not agree with its signature."""
+    for folder in _folders(ledger):
+        try:
+            part_files(folder, _manifest(ledger, folder).said)
+        except ModelError as error:
+            yield folder.name, f"models/{folder.name}: {error}"
 
 
 def _newest(models: Sequence[tuple[Manifest, Path]]) -> tuple[Manifest, Path]:
