@@ -46,7 +46,7 @@ def profile(ledger: Ledger, subject_id: str) -> Profile:
         identities=tuple(_rows(ledger, "identities", subject_id, "identity_type", "identity", "source")),
         consent=tuple(_rows(ledger, "consent", subject_id, "purpose", "channel", "allowed", "ts", "proof")),
         predictions=predictions,
-        model_versions={recipe: version for recipe, version in versions.items() if version},
+        model_versions=versions,
         decisions=tuple(_rows(ledger, "decisions", subject_id, *_DECISIONS)),
         events={kind: rows for kind, rows in counts.items() if rows},
     )

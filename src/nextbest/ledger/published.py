@@ -47,7 +47,8 @@ def published(connection: sqlite3.Connection, subject_id: str) -> tuple[dict[str
     versions: dict[str, str] = {}
     for body, recipe, model_id in connection.execute(load(_FILE, "of_subject"), (subject_id,)):
         values |= msgspec.json.decode(body)
-        versions[recipe] = model_id
+        if model_id:  # features have no model
+            versions[recipe] = model_id
     return values, versions
 
 

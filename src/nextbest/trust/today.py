@@ -57,13 +57,14 @@ class Item:
 class Today:
     """The list and its totals: how many subjects were decided, by action and by arm, and what the list should earn.
 
-    `assumed` names the actions whose effect nobody has measured yet.
+    `assumed` names the actions whose effect nobody has measured yet; `removed_by` counts what each rule ruled out.
     """
 
     items: tuple[Item, ...] = ()
     decided: int = 0
     by_action: Mapping[str, int] = field(default_factory=dict)
     by_arm: Mapping[str, int] = field(default_factory=dict)
+    removed_by: Mapping[str, int] = field(default_factory=dict)
     expected_gain: float = 0.0
     assumed: tuple[str, ...] = ()
     decided_ts: str = ""
@@ -84,8 +85,9 @@ def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Tod
     return Today(
         items=tuple(_item(ledger, row, plays.get(row["play"]), tell) for row in acted[:limit]),
         decided=rows.num_rows,
-        by_action=_counts(rows, "action_id"),
-        by_arm=_counts(rows, "arm"),
+        by_action=_counts(rows["action_id"]),
+        by_arm=_counts(rows["arm"]),
+        removed_by=_counts(pc.struct_field(pc.list_flatten(rows["candidates"]), "removed_by").drop_null()),
         expected_gain=sum(_gain(row) for row in acted),
         assumed=tuple(_assumed(ledger, plays, {(row["play"], row["action_id"]) for row in acted})),
         decided_ts=pc.max(rows["ts"]).as_py().isoformat(),
@@ -186,6 +188,6 @@ def _possible(candidate: Mapping[str, Any], chosen: str) -> bool:
     return candidate["removed_by"] is None and candidate["action_id"] not in (chosen, NO_ACTION)
 
 
-def _counts(rows: pa.Table, column: str) -> dict[str, int]:
-    counted = pc.value_counts(rows[column]).to_pylist()
+def _counts(values: pa.ChunkedArray) -> dict[str, int]:
+    counted = pc.value_counts(values).to_pylist()
     return {c["values"]: c["counts"] for c in sorted(counted, key=lambda c: (-c["counts"], c["values"]))}
