@@ -243,6 +243,13 @@ def write_table(table: pa.Table, file: str | Path) -> Path:
     return Path(file)
 
 
+def notes_of(table: pa.Table) -> tuple[str, ...]:
+    """Give what is to be said about a table of predictions: values that the model could not read."""
+    from nextbest.models import unread
+
+    return unread.notes_of(table)
+
+
 # --- what a service needs -------------------------------------------------------------------------------------------
 
 

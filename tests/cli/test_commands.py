@@ -126,15 +126,18 @@ def test_fit_from_a_flat_table_needs_no_workspace(
     """A flat table with a label is learnt in an empty folder, which becomes a workspace that can predict."""
     monkeypatch.chdir(tmp_path)
     lines = [
-        "id,visits,plan,left",
-        *(f"p{i},{i % 17},{'ab'[i % 2]},{'yes' if i % 17 < 5 else 'no'}" for i in range(600)),
+        "id,visits,age,plan,left",
+        *(f"p{i},{i % 17},{20 + i * 7 % 50},{'ab'[i % 2]},{'yes' if i % 17 < 5 else 'no'}" for i in range(600)),
     ]
     (tmp_path / "people.csv").write_text("\n".join(lines), encoding="utf-8")
     flat = ("--table", "people.csv", "--id", "id")
     fitted = nextbest("fit", "churn", *flat, "--label", "left", "--positive", "yes", "--json").document
     assert fitted["status"] == "ok"
     predicted = nextbest("predict", "churn", *flat, "--out", "scores.csv", "--json").document
-    assert predicted["rows"] == 600
+    assert (predicted["rows"], predicted["notes"]) == (600, [])
+    (tmp_path / "people.csv").write_text("\n".join(lines).replace("p3,3,41,", "p3,3,old,"), encoding="utf-8")
+    noted = nextbest("predict", "churn", *flat, "--json").document["notes"]
+    assert noted == ["The model learnt 'age' as numbers; 1 of 600 values are read as missing, as they are none: 'old'."]
 
 
 def test_too_little_data_is_an_answer(nextbest: Run, tmp_path: Path) -> None:

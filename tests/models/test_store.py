@@ -192,7 +192,7 @@ def test_the_damage_of_another_recipe_is_not_told(ledger: Ledger, model: Boostin
         (ledger.path / "models" / model_id / "manifest.signed").write_bytes(b"damaged")
     with pytest.raises(UnknownNameError, match="no fitted model of the recipe 'churn'"):
         store.latest(ledger, "churn")
-    with pytest.raises(ModelError, match="No sound model of the recipe 'value' is left. models/value-1: The manifest"):
+    with pytest.raises(ModelError, match=r"No sound model of the recipe 'value' is left. models/value-1: The manifest"):
         store.latest(ledger, "value")
 
 

@@ -15,6 +15,7 @@ import pytest
 from nextbest.errors import DataError, UnknownNameError, UsageError
 from nextbest.ledger import archive, create
 from nextbest.models import store
+from nextbest.models.unread import notes_of
 from nextbest.recipes import flat_table, judged, silence
 from nextbest.recipes.churn import Churn
 
@@ -197,6 +198,23 @@ def test_german_credit_has_no_header_and_is_learnt_all_the_same(shared_data: Pat
     report = Churn(table=str(file), label="20", positive="2").fit(None, as_of=AS_OF).report
     assert (report.rows, report.positives) == (1000, 300)
     assert report.metrics["auc"] > 0.77
+
+
+def test_text_where_the_model_learnt_numbers_is_told() -> None:
+    """Some words among numbers are a note that counts them; a column of nothing but words is an error."""
+    table = _customers()
+    recipe = Churn(table=table, id="customer", label="churned")
+    fitted = recipe.fit(None, as_of=AS_OF)
+    assert notes_of(recipe.predict(None, fitted, as_of=AS_OF)) == ()
+    words = ["long", "short", "n/a", *table["tenure"].to_pylist()[3:]]
+    mixed = table.set_column(1, "tenure", pa.array(words))
+    said = notes_of(Churn(table=mixed, id="customer").predict(None, fitted, as_of=AS_OF))
+    assert said == (
+        "The model learnt 'tenure' as numbers; 2 of 599 values are read as missing, as they are none: 'long', 'short'.",
+    )
+    none = table.set_column(1, "tenure", pa.array(["long", "short"] * 300))
+    with pytest.raises(DataError, match="'tenure' as numbers; none of the 600 values"):
+        Churn(table=none, id="customer").predict(None, fitted, as_of=AS_OF)
 
 
 def test_a_time_column_makes_the_latest_rows_judge() -> None:

@@ -64,8 +64,12 @@ def predict(
         rows = verbs.predict(ledger, fitted, as_of=as_of, **_flat(table, id_, None, None))
         written = operations.write_table(rows, out) if out else None
         moment = as_of or verbs.data_end(ledger).date().isoformat()
+        notes = operations.notes_of(rows)
     figures = {"recipe": recipe, "model_id": fitted.model_id, "as_of": moment, "rows": rows.num_rows, "out": written}
-    render.show(figures, as_json=common.json, story="predict")
+    render.show({**figures, "notes": notes}, as_json=common.json, story="predict")
+    if not common.json:
+        for note in notes:
+            render.say(note)
 
 
 @app.command(sort_key=13)

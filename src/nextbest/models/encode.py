@@ -115,7 +115,7 @@ def matrix(encoder: Encoder, table: pa.Table) -> Matrix:
                 f" Got: {', '.join(known)}."
             )
         array = encode_values.plain(table[column.name])
-        full[:, place : place + column.width] = _read(column, array, encoder.salt)
+        full[:, place : place + column.width] = read_column(column, array, encoder.salt)
         place += column.width
     return full
 
@@ -191,7 +191,8 @@ def _constant(values: Vector) -> str | None:
 # --- reading one column ---------------------------------------------------------------------------------------------
 
 
-def _read(column: Column, array: pa.Array, salt: str) -> Matrix:
+def read_column(column: Column, array: pa.Array, salt: str) -> Matrix:
+    """Give what a column holds as its part of the matrix; what cannot be read is NaN."""
     if column.form == "category":
         return _codes(column, array, salt)[:, None]
     if column.form == "date":

@@ -17,6 +17,7 @@ import pyarrow as pa
 from nextbest.errors import DataError, UsageError
 from nextbest.models import contributions, leaks
 from nextbest.models.boosting import Boosting
+from nextbest.models.unread import unread, with_notes
 from nextbest.recipes import flat_table, judged, silence
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
 from nextbest.types import Fitted, Report
@@ -57,11 +58,16 @@ class Churn:
         return replace(fitted, report=replace(fitted.report, seconds=round(clock.perf_counter() - began, 3)))
 
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401
-        """Give `subject_id, churn_probability, churn_probability_low, churn_probability_high`; null when unfitted."""
+        """Give `subject_id, churn_probability, churn_probability_low, churn_probability_high`; null when unfitted.
+
+        What the model could not read of a flat table stands in the notes (`models.unread.notes_of`).
+        """
         if self.table is not None:
             table = flat_table.read(self.table)
             ids = pa.array(flat_table.subject_ids(table, self.id), pa.string())
-            return probabilities(fitted, ids, table, PREDICTION)
+            model = fitted.parts.get("model")
+            notes = unread(model, table) if isinstance(model, Boosting) else ()
+            return with_notes(probabilities(fitted, ids, table, PREDICTION), notes)
         features = silence.features_of(ledger, fitted.extra, as_of=as_of)
         return probabilities(fitted, features["subject_id"], features, PREDICTION)
 
