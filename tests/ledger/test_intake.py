@@ -98,12 +98,12 @@ def test_an_overlapping_file_adds_only_what_is_new(ledger: Ledger, tmp_path: Pat
     assert len(stored(ledger, "order", "order_id")) == len(stored(ledger, "page_view", "url")) == 5
 
 
-def test_of_one_key_the_first_row_is_kept_and_identical_events_all(ledger: Ledger, tmp_path: Path) -> None:
-    """Two rows of one order id are one order, the first; two equal page views are two page views."""
+def test_of_one_key_the_last_row_is_kept_and_identical_events_all(ledger: Ledger, tmp_path: Path) -> None:
+    """Two rows of one order id are one order, the last; two equal page views are two page views."""
     text = "who,when,total,order,url\nc1,2025-01-05,5,1,/a\nc1,2025-01-05,6,1,/a\nc1,2025-01-05,7,2,/a\n"
     orders = load(ledger, tmp_path, text, ORDERS)
     assert (orders.rows_accepted, orders.rows_new) == (3, 2)
-    assert stored(ledger, "order", "order_id", "revenue") == [("1", 5.0), ("2", 7.0)]
+    assert stored(ledger, "order", "order_id", "revenue") == [("1", 6.0), ("2", 7.0)]
     assert load(ledger, tmp_path, text + "\n", VIEWS, "views.csv").rows_new == 3
 
 

@@ -49,6 +49,7 @@ class LoadedFile:
     mapping: tuple[str, ...] = ()
     by_kind: Mapping[str, int] = field(default_factory=dict)
     rows_new: int = 0
+    rows_corrected: int = 0
     already_loaded: bool = False
     notes: tuple[str, ...] = ()
 
@@ -160,6 +161,7 @@ def _report(loaded: Loaded, found: FileMapping, *, notes: tuple[str, ...] = ()) 
         mapping=tuple(describe(found)),
         by_kind=dict(loaded.by_kind),
         rows_new=loaded.rows_new,
+        rows_corrected=loaded.rows_corrected,
         already_loaded=loaded.already_loaded,
         notes=notes,
     )

@@ -25,6 +25,7 @@ from nextbest.ledger.files import scratch
 from nextbest.ledger.kinds import EVENTS, KINDS
 from nextbest.ledger.live import Rows, compactions
 from nextbest.ledger.statements import load
+from nextbest.ledger.times import to_micros
 from nextbest.ledger.workspace import new_id
 
 if TYPE_CHECKING:
@@ -47,24 +48,31 @@ _MOMENT = {"subjects_history": "valid_from", "items_history": "valid_from"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Holdings:
-    """What the views are made of: files by kind, live events by kind, merged ids."""
+    """What the views are made of: files by kind, those that correct others, live events by kind, merged ids."""
 
     paths: Mapping[str, tuple[str, ...]]
+    corrects: Mapping[str, tuple[str, ...]]
     live: Mapping[str, int]
     merges: Mapping[str, str]
     compactions: int
+    known_before: int | None = None
 
 
 @contextmanager
-def connect(ledger: Ledger, names: Iterable[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a locked DuckDB connection in memory with the named views (all by default); it closes with the block."""
+def connect(
+    ledger: Ledger, names: Iterable[str] | None = None, *, known_before: datetime | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a locked DuckDB connection in memory with the named views (all by default); it closes with the block.
+
+    Of an event that was corrected a view has the newest version, received before `known_before` if that is given.
+    """
     import duckdb
 
     with scratch(ledger.path / TEMPORARY / new_id("t")) as temporary:
         connection = duckdb.connect(config=_settings(ledger, temporary))
         try:
             _lock(connection, ledger.path / FOLDER)
-            _add_views(connection, ledger, NAMES if names is None else names)
+            _add_views(connection, _holdings(ledger, known_before), ledger, NAMES if names is None else names)
             yield connection
         except duckdb.IOException as error:
             raise IntegrityError(f"Stored data cannot be read. See which: nextbest verify. ({error})") from error
@@ -101,12 +109,16 @@ def fetch(
     *,
     parameters: Any = None,  # noqa: ANN401 (DuckDB's)
     tables: Mapping[str, pa.Table] | None = None,
+    known_before: datetime | None = None,
 ) -> pa.Table:
-    """Give the rows of an expression (DuckDB dialect) over the views and the given tables; opens only what it names."""
+    """Give the rows of an expression (DuckDB dialect) over the views and the given tables; opens only what it names.
+
+    `known_before` chooses the versions of corrected events, as in `connect`.
+    """
     given = dict(tables or {})
     local = {c.alias for c in expression.find_all(exp.CTE)} | set(given)
     named = {t.name for t in expression.find_all(exp.Table) if t.name} - local
-    with connect(ledger, named) as connection:
+    with connect(ledger, named, known_before=known_before) as connection:
         for name, rows in given.items():
             view(connection, name, rows)
         return run(connection, expression, parameters)
@@ -124,8 +136,8 @@ def table(
     """Give the rows of a view, as of a moment.
 
     `before` keeps what happened before the moment (`subjects` and `items`: the state that was valid then); rows whose
-    moment is unknown stay. `known_before` keeps what had also been received by then, so that corrections that came
-    later are left out. `since` is the first moment to keep.
+    moment is unknown stay. `known_before` keeps what had also been received by then, so that of a corrected event
+    the version that was known then is seen. `since` is the first moment to keep.
     """
     if name not in NAMES:
         raise unknown("table", name, NAMES)
@@ -138,11 +150,14 @@ def table(
         query = exp.select(*wanted).from_(states.subquery("states"))
     else:
         query = query.where(*_conditions(_MOMENT.get(name, "ts"), parameters))
-    return fetch(ledger, query, parameters=parameters or None)
+    return fetch(ledger, query, parameters=parameters or None, known_before=known_before)
 
 
 def kinds_present(ledger: Ledger) -> dict[str, int]:
-    """Give the number of rows per kind that has any, from the catalogue and the journal; no file is read."""
+    """Give the number of rows per kind that has any, from the catalogue and the journal; no file is read.
+
+    A corrected event counts with all its versions here.
+    """
     with ledger.journal.read() as connection:
         counts = dict.fromkeys((*KINDS, "decisions"), 0)
         for segment in catalogue.segments(connection):
@@ -179,19 +194,31 @@ def _set(name: str, value: exp.Expr) -> str:
     return exp.Set(expressions=[item]).sql(views.DUCKDB)
 
 
-def _holdings(ledger: Ledger) -> _Holdings:
+def _holdings(ledger: Ledger, known_before: datetime | None) -> _Holdings:
     paths: dict[str, list[str]] = {}
+    corrects: dict[str, list[str]] = {}
     with ledger.journal.read() as connection:
         for segment in catalogue.segments(connection):
-            paths.setdefault(_plural(segment.kind), []).append(str(ledger.path / segment.path))
+            path = str(ledger.path / segment.path)
+            paths.setdefault(_plural(segment.kind), []).append(path)
+            if segment.corrects:
+                corrects.setdefault(segment.kind, []).append(path)
         live = dict(connection.execute(load("live.sql", "counts")).fetchall())
         merges = identities.merge_map(connection)
         made = compactions(connection)
-    return _Holdings(paths={k: tuple(v) for k, v in paths.items()}, live=live, merges=merges, compactions=made)
+    return _Holdings(
+        paths={k: tuple(v) for k, v in paths.items()},
+        corrects={k: tuple(v) for k, v in corrects.items()},
+        live=live,
+        merges=merges,
+        compactions=made,
+        known_before=None if known_before is None else to_micros(known_before),
+    )
 
 
-def _add_views(connection: duckdb.DuckDBPyConnection, ledger: Ledger, names: Iterable[str]) -> None:
-    holdings = _holdings(ledger)
+def _add_views(
+    connection: duckdb.DuckDBPyConnection, holdings: _Holdings, ledger: Ledger, names: Iterable[str]
+) -> None:
     if holdings.merges:
         ids = pa.array(holdings.merges.keys(), pa.string()), pa.array(holdings.merges.values(), pa.string())
         connection.register("merge_map", pa.table({"from_id": ids[0], "into_id": ids[1]}))
@@ -228,7 +255,11 @@ def _add_kind(connection: duckdb.DuckDBPyConnection, ledger: Ledger, holdings: _
     if live is None and not paths:
         connection.register(name, schema_of(kind).empty_table())
     else:
-        connection.execute(views.stored(name, kind, paths, live=live, merged=bool(holdings.merges)))
+        corrects = holdings.corrects.get(kind, ())
+        known_before = holdings.known_before if corrects else None
+        merged = bool(holdings.merges)
+        query = views.stored(name, kind, paths, live=live, merged=merged, corrects=corrects, known_before=known_before)
+        connection.execute(query)
 
 
 def _plural(kind: str) -> str:

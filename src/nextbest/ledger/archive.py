@@ -65,13 +65,19 @@ def adopt(
     files: Mapping[str, Sequence[Path]],
     *,
     file: FileRecord,
+    corrects: frozenset[Path] = frozenset(),
     extra: Callable[[sqlite3.Connection], None] | None = None,
 ) -> None:
     """Make ready Parquet files the segments of their kinds, in one commit with the record of the file they came from.
 
-    `extra` writes the journal rows (identities, consent) that belong to the same file, in the same commit.
+    `corrects` are those of them that hold other values for events that were stored before; `extra` writes the journal
+    rows (identities, consent) that belong to the same file, in the same commit.
     """
-    made = [_describe(path, kind, file.name, file.digest) for kind, paths in files.items() for path in paths]
+    made = [
+        _describe(path, kind, file.name, file.digest, corrects=path in corrects)
+        for kind, paths in files.items()
+        for path in paths
+    ]
 
     def record(connection: sqlite3.Connection) -> None:
         if catalogue.loaded(connection, file.digest) is not None:
@@ -103,7 +109,7 @@ def replace(
         if old is None:
             return False
         if path is not None:
-            made.append(_describe(path, old.kind, old.source, old.file_digest))
+            made.append(_describe(path, old.kind, old.source, old.file_digest, corrects=old.corrects))
     return _publish(ledger, made, {s: before[s] for s in replacements}, extra, seen)
 
 
@@ -185,7 +191,9 @@ def _publish(
     return done
 
 
-def _describe(path: Path, kind: str, source: str | None, file_digest: str | None) -> tuple[Segment, Path]:
+def _describe(
+    path: Path, kind: str, source: str | None, file_digest: str | None, *, corrects: bool = False
+) -> tuple[Segment, Path]:
     """Give the catalogue row of a ready file, after making its bytes durable."""
     sync(path)
     facts = pq.read_metadata(path)
@@ -208,6 +216,7 @@ def _describe(path: Path, kind: str, source: str | None, file_digest: str | None
         max_ts=high,
         source=source,
         file_digest=file_digest,
+        corrects=corrects,
     ), path
 
 

@@ -22,7 +22,10 @@ _FILE = "catalogue.sql"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """One immutable Parquet file of one kind; `path` is relative to the workspace, times are microseconds UTC."""
+    """One immutable Parquet file of one kind; `path` is relative to the workspace, times are microseconds UTC.
+
+    `corrects` says that it holds other values for events that were stored before.
+    """
 
     segment_id: str
     kind: str
@@ -34,6 +37,7 @@ class Segment:
     max_ts: int | None = None
     source: str | None = None
     file_digest: str | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ def segments(connection: sqlite3.Connection, kind: str | None = None) -> list[Se
     """Give the visible segments, oldest first, of one kind or of all."""
     rows = connection.execute(load(_FILE, "segments")).fetchall()
     names = Segment.__slots__
-    found = [Segment(**dict(zip(names, row, strict=True))) for row in rows]
+    found = [Segment(**{**dict(zip(names, row, strict=True)), "corrects": bool(row[-1])}) for row in rows]
     return found if kind is None else [s for s in found if s.kind == kind]
 
 

@@ -113,7 +113,10 @@ class TextFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What came of one file: accepted + rejected = read, always; `rows_new` facts were not there before."""
+    """What came of one file: accepted + rejected = read, always; `rows_new` facts were not there before.
+
+    `rows_corrected` of the new facts are other values for a known one, and take its place.
+    """
 
     file: str
     rows_read: int
@@ -124,3 +127,4 @@ class Loaded:
     by_kind: Mapping[str, int]
     subjects: int = 0
     already_loaded: bool = False
+    rows_corrected: int = 0

@@ -14,7 +14,7 @@ from nextbest.ledger.statements import script
 if TYPE_CHECKING:
     import sqlite3
 
-STEPS: tuple[str, ...] = ("schema/001_journal.sql",)
+STEPS: tuple[str, ...] = ("schema/001_journal.sql", "schema/002_corrections.sql")
 
 
 def migrate(connection: sqlite3.Connection) -> int:

@@ -35,9 +35,24 @@ def create(name: str, query: exp.Expr) -> str:
 
 
 @lru_cache(maxsize=1024)
-def stored(name: str, kind: str, paths: tuple[str, ...], *, live: str | None, merged: bool) -> str:
-    """Give the SQL of the view of all rows of a kind: its files and the relation *live*, under canonical ids."""
-    parts: list[exp.Query] = [_segments(paths)] if paths else []
+def stored(
+    name: str,
+    kind: str,
+    paths: tuple[str, ...],
+    *,
+    live: str | None,
+    merged: bool,
+    corrects: tuple[str, ...] = (),
+    known_before: int | None = None,
+) -> str:
+    """Give the SQL of the view of all rows of a kind: its files and the relation *live*, under canonical ids.
+
+    Where some of the files correct others, only the newest version of each event is seen, received before the moment
+    `known_before` (microseconds) if that is given. The files are in the order in which they came.
+    """
+    parts: list[exp.Query] = []
+    if paths:
+        parts.append(_newest(paths, corrects, known_before) if corrects else _segments(paths))
     if live is not None:
         parts.append(live_rows(kind, live))
     rows = parts[0]
@@ -88,6 +103,17 @@ def _latest_value(name: str, moment: exp.Expr) -> exp.Expr:
 def _segments(paths: tuple[str, ...]) -> exp.Select:
     files = exp.Array(expressions=[exp.Literal.string(p) for p in paths])
     return exp.select("*").from_(exp.Anonymous(this="read_parquet", expressions=[files]))
+
+
+def _newest(paths: tuple[str, ...], corrects: tuple[str, ...], known_before: int | None) -> exp.Query:
+    """Give the newest version of every event; only those whose id a correcting file names can have several."""
+    files = exp.Array(expressions=[exp.Literal.string(p) for p in paths])
+    place = exp.PropertyEQ(this=exp.to_identifier("file_row_number"), expression=exp.true())
+    rows = exp.select("*", "file_index").from_(exp.Anonymous(this="read_parquet", expressions=[files, place]))
+    if known_before is not None:
+        limit = _moment(exp.Literal.number(known_before))
+        rows = rows.where(exp.LT(this=exp.column("received_ts"), expression=limit))
+    return _fill(_fixed("newest"), numbered=rows.subquery(), correcting=_segments(corrects).subquery())
 
 
 def live_rows(kind: str, live: str) -> exp.Query:

@@ -1,7 +1,11 @@
-"""What is in the ledger already is not stored again: files that overlap change nothing."""
+"""What is in the ledger already is not stored again: files that overlap change nothing.
+
+An event with a key that comes again with other values is a correction: a further row, the newest version of that event.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,7 @@ from nextbest.ledger.parsing import call
 from nextbest.ledger.times import to_micros
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import duckdb
@@ -25,51 +30,126 @@ if TYPE_CHECKING:
     from nextbest.ledger.workspace import Ledger
 
 _NOT_CONTENT = frozenset({"received_ts", "source", "valid_from"})
+_NOT_VALUES = frozenset({"event_id", "received_ts", "source", "ts_offset_min"})
+_ALWAYS_SAID = frozenset({"subject_id", "subject_type", "ts"})
 _AT_ONCE = 16_000_000
 
 
-def drop(connection: duckdb.DuckDBPyConnection, ledger: Ledger, kind: str, path: Path, *, keyed: bool) -> Path:
-    """Give a file with the rows of *path* that are new: not in the ledger, and of one key only the first."""
-    if keyed:
-        path = _first_of_each(connection, path)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class New:
+    """A file with the rows of one kind that are new, and how many of them correct a row that is in the ledger."""
+
+    kind: str
+    path: Path
+    corrected: int = 0
+
+
+def drop(
+    connection: duckdb.DuckDBPyConnection, ledger: Ledger, kind: str, path: Path, *, said: frozenset[str] | None
+) -> New:
+    """Give a file with the rows of *path* that are new: not in the ledger, and of one key only the last.
+
+    `said` are the columns that the file fills where its rows have the key of their kind, else None.
+    """
+    if said is not None:
+        return _keyed(connection, ledger, kind, path, said)
     earlier = [s for s in catalogue.listing(ledger, kind) if find_kind(kind).event is False or _overlaps(path, s)]
     if not earlier:
-        return path
+        return New(kind=kind, path=path)
     old = scan.parquet_relation([ledger.path / s.path for s in earlier])
     query = _events(path, old) if find_kind(kind).event else _states(path, old, kind)
-    return _rewritten(connection, path, query)
+    return New(kind=kind, path=_rewritten(connection, path, query))
+
+
+def _keyed(connection: duckdb.DuckDBPyConnection, ledger: Ledger, kind: str, path: Path, said: frozenset[str]) -> New:
+    """Leave out the rows that say what a stored version of their event says; the others of a known id correct it."""
+    path = _last_of_each(connection, path)
+    earlier = [ledger.path / s.path for s in catalogue.listing(ledger, kind)]
+    if not earlier:
+        return New(kind=kind, path=path)
+    versions = path.with_name(f"{path.stem}-versions.parquet")
+    scan.run(connection, scan.copy_to(_versions(path, earlier), versions))
+    if not pq.read_metadata(versions).num_rows:
+        versions.unlink()
+        return New(kind=kind, path=path)
+    path = _rewritten(connection, path, _unsaid(path, versions, kind, said))
+    known = exp.select(exp.Count(this=exp.Star())).from_(_as(scan.parquet_relation([path]), "n"))
+    known = known.join(_as(scan.parquet_relation([versions]), "o"), on=_same(("event_id",)), join_type="semi")
+    corrected = scan.count(connection, known)
+    if corrected:
+        path = _rewritten(connection, path, _completed(path, versions, kind, said))
+    versions.unlink()
+    return New(kind=kind, path=path, corrected=corrected)
+
+
+def _versions(path: Path, earlier: Sequence[Path]) -> exp.Select:
+    """Give every stored version of the events of a file, with the place that orders those of one moment."""
+    old = exp.select("o.*", "o.file_index").from_(_as(scan.parquet_relation(earlier, numbered=True), "o"))
+    return old.join(_as(scan.parquet_relation([path]), "n"), on=_same(("event_id",)), join_type="semi")
+
+
+def _unsaid(path: Path, versions: Path, kind: str, said: frozenset[str]) -> exp.Select:
+    """Give the rows of a file that no stored version says, by the columns that the file fills."""
+    names = [c.name for c in find_kind(kind).columns if c.name not in _NOT_VALUES and c.name in said | _ALWAYS_SAID]
+    new = exp.select("*").from_(_as(scan.parquet_relation([path]), "n"))
+    old = _as(scan.parquet_relation([versions]), "o")
+    return new.join(old, on=_same(("event_id", *names)), join_type="anti")
+
+
+def _completed(path: Path, versions: Path, kind: str, said: frozenset[str]) -> exp.Select:
+    """Give the rows of a file, with the last known value of a column that the file does not have."""
+    order = [exp.Ordered(this=exp.column(n), desc=True) for n in ("received_ts", "file_index", "file_row_number")]
+    rank = exp.Window(
+        this=call("row_number"), partition_by=[exp.column("event_id")], order=exp.Order(expressions=order)
+    )
+    last = exp.select("*").from_(scan.parquet_relation([versions])).qualify(rank.eq(exp.Literal.number(1)))
+    new = exp.select().from_(_as(scan.parquet_relation([path]), "n"))
+    new = new.join(last.subquery("o"), on=_same(("event_id",)), join_type="left")
+    for name in (c.name for c in find_kind(kind).columns):
+        value: exp.Expr = exp.column(name, table="n", quoted=True)
+        if name not in said | _ALWAYS_SAID | _NOT_VALUES:
+            value = call("coalesce", value, exp.column(name, table="o", quoted=True))
+        new = new.select(exp.alias_(value, name, quoted=True))
+    return new
+
+
+def _same(names: Iterable[str]) -> exp.Expr:
+    """Give the condition that rows `n` and `o` hold the same in these columns, also where both hold NULL."""
+    return exp.and_(
+        *(
+            exp.NullSafeEQ(this=exp.column(n, table="n", quoted=True), expression=exp.column(n, table="o", quoted=True))
+            for n in names
+        )
+    )
+
+
+def _as(rows: exp.Expr, alias: str) -> exp.Expr:
+    rows.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+    return rows
 
 
 def _events(path: Path, old: exp.Expr) -> exp.Select:
     ids = exp.select("event_id").from_(old)
     known = exp.column("event_id", table="n").eq(exp.column("event_id", table="o"))
-    new = scan.parquet_relation([path])
-    new.set("alias", exp.TableAlias(this=exp.to_identifier("n")))
+    new = _as(scan.parquet_relation([path]), "n")
     return exp.select("*").from_(new).join(ids.subquery("o"), on=known, join_type="anti")
 
 
 def _states(path: Path, old: exp.Expr, kind: str) -> exp.Select:
     """Keep the states that differ from the last one known of the same key, whatever columns hold NULL."""
     names = [c.name for c in find_kind(kind).columns if c.name not in _NOT_CONTENT]
-    same = exp.and_(
-        *(
-            exp.NullSafeEQ(this=exp.column(n, table="n", quoted=True), expression=exp.column(n, table="o", quoted=True))
-            for n in names
-        )
-    )
-    new = scan.parquet_relation([path])
-    new.set("alias", exp.TableAlias(this=exp.to_identifier("n")))
+    new = _as(scan.parquet_relation([path]), "n")
     last = exp.select("*").from_(old)
     if kind == "subjects":
         moment = call("coalesce", exp.column("valid_from"), exp.column("received_ts"))
         order = exp.Order(expressions=[exp.Ordered(this=moment, desc=True)])
         rank = exp.Window(this=call("row_number"), partition_by=[exp.column("subject_id")], order=order)
         last = last.qualify(rank.eq(exp.Literal.number(1)))
-    return exp.select("*").from_(new).join(last.subquery("o"), on=same, join_type="anti")
+    return exp.select("*").from_(new).join(last.subquery("o"), on=_same(names), join_type="anti")
 
 
-def _first_of_each(connection: duckdb.DuckDBPyConnection, path: Path) -> Path:
-    """Give a file with one row per event id; most files have no two, which a sort of 64-bit hashes shows cheaply."""
+def _last_of_each(connection: duckdb.DuckDBPyConnection, path: Path) -> Path:
+    """Give a file with the last row per event id; most have one of each, as a sort of 64-bit hashes shows cheaply."""
     twice = _hashes_met_twice(connection, path)
     if not len(twice):
         return path
@@ -77,10 +157,10 @@ def _first_of_each(connection: duckdb.DuckDBPyConnection, path: Path) -> Path:
     hashed = exp.select("hashed").from_(scan.named("twice")).subquery()
     suspects = exp.select("event_id", "file_row_number").from_(scan.parquet_relation([path], numbered=True))
     suspects = suspects.where(exp.In(this=call("hash", exp.column("event_id")), query=hashed))
-    order = exp.Order(expressions=[exp.Ordered(this=exp.column("file_row_number"))])
+    order = exp.Order(expressions=[exp.Ordered(this=exp.column("file_row_number"), desc=True)])
     rank = exp.Window(this=call("row_number"), partition_by=[exp.column("event_id")], order=order)
-    later = suspects.qualify(exp.GT(this=rank, expression=exp.Literal.number(1))).subquery("s")
-    losers = exp.select("file_row_number").from_(later).subquery()
+    others = suspects.qualify(exp.GT(this=rank, expression=exp.Literal.number(1))).subquery("s")
+    losers = exp.select("file_row_number").from_(others).subquery()
     without = exp.Star(except_=[exp.column("file_row_number")])
     query = exp.select(without).from_(scan.parquet_relation([path], numbered=True))
     kept = query.where(exp.not_(exp.In(this=exp.column("file_row_number"), query=losers)))

@@ -207,20 +207,32 @@ def _rows(fact: Facts, made: Plan, relation: exp.Expr, counter: _Counter | None)
 
 def _finish(job: Job, made: Plan, source: Source, written: dict[str, list[Path]], loaded: Loaded) -> Loaded:
     """Leave out what the ledger has, and make the rest visible with the record of the file; a dry run stops before."""
-    keyed = {f.kind.name for f in made.facts if is_keyed(f)}
-    new = {
-        kind: [known.drop(job.connection, job.ledger, kind, p, keyed=kind in keyed) for p in paths]
-        for kind, paths in written.items()
-        if kind not in store.JOURNALED
-    }
+    found_new = list(_new(job, made, written))
+    new = {kind: [n.path for n in found_new if n.kind == kind] for kind in written if kind not in store.JOURNALED}
+    corrects = frozenset(n.path for n in found_new if n.corrected)
     journaled = {kind: paths for kind, paths in written.items() if kind in store.JOURNALED}
     by_kind = {kind: sum(_rows_in(p) for p in paths) for kind, paths in (new | journaled).items()}
-    loaded = replace(loaded, rows_new=sum(by_kind.values()), by_kind={k: n for k, n in by_kind.items() if n})
+    loaded = replace(
+        loaded,
+        rows_new=sum(by_kind.values()),
+        rows_corrected=sum(n.corrected for n in found_new),
+        by_kind={k: n for k, n in by_kind.items() if n},
+    )
     if not job.dry_run:
         found = list(planning.identities(made, source.relation))
         aside = store.Journaled(job.ledger, job.connection, journaled, found, job.folder, job.name)
-        store.adopt(job.ledger, new, aside, _record(job, loaded))
+        store.adopt(job.ledger, new, aside, _record(job, loaded), corrects)
     return loaded
+
+
+def _new(job: Job, made: Plan, written: dict[str, list[Path]]) -> Iterator[known.New]:
+    """Give what is new of every emit's rows, in the order of the emits."""
+    for kind, paths in written.items():
+        facts = [f for f in made.facts if f.kind.name == kind]
+        for fact, path in zip(facts, paths, strict=True):
+            if kind not in store.JOURNALED:
+                said = frozenset(fact.values) | frozenset(fact.emit.constants) if is_keyed(fact) else None
+                yield known.drop(job.connection, job.ledger, kind, path, said=said)
 
 
 def _record(job: Job, loaded: Loaded) -> FileRecord:

@@ -61,7 +61,13 @@ class Journaled:
             scan.run(self.connection, scan.copy_to(every, self.folder / "identities-found.parquet"))
 
 
-def adopt(ledger: Ledger, new: Mapping[str, Sequence[Path]], aside: Journaled, record: FileRecord) -> None:
+def adopt(
+    ledger: Ledger,
+    new: Mapping[str, Sequence[Path]],
+    aside: Journaled,
+    record: FileRecord,
+    corrects: frozenset[Path] = frozenset(),
+) -> None:
     """Make everything of one file visible in one commit; outcomes go before it, each being kept once by its id."""
     aside.find_identities()
     for table in aside.tables("outcomes"):
@@ -73,7 +79,7 @@ def adopt(ledger: Ledger, new: Mapping[str, Sequence[Path]], aside: Journaled, r
         for table in aside.identities():
             identities.add_table(connection, ledger, table)
 
-    archive.adopt(ledger, new, file=record, extra=extra)
+    archive.adopt(ledger, new, file=record, corrects=corrects, extra=extra)
 
 
 def distinct_subjects(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> int:

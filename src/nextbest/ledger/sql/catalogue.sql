@@ -1,12 +1,13 @@
 -- A segment row is one immutable Parquet file that is visible; a file row is one file that was loaded.
 
 -- name: segments
-SELECT segment_id, kind, path, rows, bytes, sha256, min_ts, max_ts, source, file_digest
+SELECT segment_id, kind, path, rows, bytes, sha256, min_ts, max_ts, source, file_digest, corrects
 FROM segment ORDER BY created_ts, segment_id;
 
 -- name: add_segment
-INSERT INTO segment (segment_id, kind, path, rows, bytes, sha256, min_ts, max_ts, source, file_digest, created_ts)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO segment
+  (segment_id, kind, path, rows, bytes, sha256, min_ts, max_ts, source, file_digest, corrects, created_ts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: remove_segment
 DELETE FROM segment WHERE segment_id = ?;

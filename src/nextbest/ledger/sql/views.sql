@@ -1,8 +1,19 @@
 -- The views of analysis, with names that `views.py` replaces by the real ones: `source` by Parquet files or another view,
+-- `numbered` by Parquet files with the place of every row, `correcting` by those of them that correct others,
 -- `live` by the journal's rows, `value` by a column, `shape` by the types of a JSON text. One row means what the kind says.
 
 -- name: segments
 SELECT * FROM source
+
+-- name: newest
+-- Versions of one event are in order of receipt; those of one moment in the order of the files, then of their rows.
+SELECT n.* EXCLUDE (file_index, file_row_number)
+FROM numbered AS n
+LEFT JOIN (
+  SELECT v.event_id, max(row(v.received_ts, v.file_index, v.file_row_number)) AS version
+  FROM numbered AS v WHERE v.event_id IN (SELECT c.event_id FROM correcting AS c) GROUP BY v.event_id
+) AS last ON last.event_id = n.event_id
+WHERE last.version IS NULL OR last.version = row(n.received_ts, n.file_index, n.file_row_number)
 
 -- name: live_event
 SELECT
