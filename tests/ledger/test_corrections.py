@@ -119,6 +119,15 @@ def test_a_column_that_the_later_file_lacks_keeps_its_value(shop: Ledger, tmp_pa
     assert found == [("1", 10.0, None), ("2", 20.0, "refunded"), ("3", 30.0, None)]
 
 
+def test_of_the_lines_of_one_file_the_last_counts(ledger: Ledger, tmp_path: Path) -> None:
+    """A line that differs from an earlier one of its order replaces it and is counted; equal ones are not."""
+    lines = "c1,2025-01-05,10,1\nc1,2025-01-05,10,1\nc1,2025-01-05,11,1\nc2,2025-01-05,9,2\nc2,2025-01-05,9,2\n"
+    loaded = correct(ledger, tmp_path, HEAD + lines)
+    assert (loaded.rows_accepted, loaded.rows_new, loaded.rows_corrected) == (5, 2, 1)
+    assert orders(ledger) == [("1", 11.0), ("2", 9.0)]
+    assert not any(s.corrects for s in catalogue.listing(ledger))
+
+
 def test_events_without_a_key_are_never_corrections(ledger: Ledger, tmp_path: Path) -> None:
     """Two orders of one subject and day without a number are two orders, and nothing is replaced."""
     unnumbered = mapping(Emit(kind="order", subject=(WHO,), columns=(WHEN, TOTAL)))

@@ -36,7 +36,7 @@ def _file(file: Document) -> Iterator[str]:
         yield from (f"    {line}" for line in file.get("mapping", ()))
     if file.get("rows_corrected"):
         rows = _counted(file["rows_corrected"], "known row")
-        yield f"    {rows} came with other values; they replace the earlier ones."
+        yield f"    {rows} came with other values, which replace the earlier ones."
     if file["rows_rejected"]:
         yield f"    {file['rows_rejected']:,} rejected; line, column and reason of each: {file['rejected_file']}"
     yield from (f"    {note}" for note in file.get("notes", ()))

@@ -115,7 +115,7 @@ class TextFile:
 class Loaded:
     """What came of one file: accepted + rejected = read, always; `rows_new` facts were not there before.
 
-    `rows_corrected` of the new facts are other values for a known one, and take its place.
+    `rows_corrected` rows say something else of an event than the ledger, or than a line before them, and count instead.
     """
 
     file: str

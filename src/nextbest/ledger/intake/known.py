@@ -37,11 +37,15 @@ _AT_ONCE = 16_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class New:
-    """A file with the rows of one kind that are new, and how many of them correct a row that is in the ledger."""
+    """A file with the rows of one kind that are new.
+
+    `corrected` of them correct a row of the ledger; `replaced` lines gave way to a later line of the same file.
+    """
 
     kind: str
     path: Path
     corrected: int = 0
+    replaced: int = 0
 
 
 def drop(
@@ -63,15 +67,15 @@ def drop(
 
 def _keyed(connection: duckdb.DuckDBPyConnection, ledger: Ledger, kind: str, path: Path, said: frozenset[str]) -> New:
     """Leave out the rows that say what a stored version of their event says; the others of a known id correct it."""
-    path = _last_of_each(connection, path)
+    path, replaced = _last_of_each(connection, path, kind)
     earlier = [ledger.path / s.path for s in catalogue.listing(ledger, kind)]
     if not earlier:
-        return New(kind=kind, path=path)
+        return New(kind=kind, path=path, replaced=replaced)
     versions = path.with_name(f"{path.stem}-versions.parquet")
     scan.run(connection, scan.copy_to(_versions(path, earlier), versions))
     if not pq.read_metadata(versions).num_rows:
         versions.unlink()
-        return New(kind=kind, path=path)
+        return New(kind=kind, path=path, replaced=replaced)
     path = _rewritten(connection, path, _unsaid(path, versions, kind, said))
     known = exp.select(exp.Count(this=exp.Star())).from_(_as(scan.parquet_relation([path]), "n"))
     known = known.join(_as(scan.parquet_relation([versions]), "o"), on=_same(("event_id",)), join_type="semi")
@@ -79,7 +83,7 @@ def _keyed(connection: duckdb.DuckDBPyConnection, ledger: Ledger, kind: str, pat
     if corrected:
         path = _rewritten(connection, path, _completed(path, versions, kind, said))
     versions.unlink()
-    return New(kind=kind, path=path, corrected=corrected)
+    return New(kind=kind, path=path, corrected=corrected, replaced=replaced)
 
 
 def _versions(path: Path, earlier: Sequence[Path]) -> exp.Select:
@@ -148,14 +152,16 @@ def _states(path: Path, old: exp.Expr, kind: str) -> exp.Select:
     return exp.select("*").from_(new).join(last.subquery("o"), on=_same(names), join_type="anti")
 
 
-def _last_of_each(connection: duckdb.DuckDBPyConnection, path: Path) -> Path:
+def _last_of_each(connection: duckdb.DuckDBPyConnection, path: Path, kind: str) -> tuple[Path, int]:
     """Give a file with the last row per event id; most have one of each, as a sort of 64-bit hashes shows cheaply."""
     twice = _hashes_met_twice(connection, path)
     if not len(twice):
-        return path
+        return path, 0
     connection.register("twice", pa.table({"hashed": twice}))
     hashed = exp.select("hashed").from_(scan.named("twice")).subquery()
-    suspects = exp.select("event_id", "file_row_number").from_(scan.parquet_relation([path], numbered=True))
+    said = [exp.column(c.name, quoted=True) for c in find_kind(kind).columns if c.name not in _NOT_VALUES]
+    suspects = exp.select("event_id", "file_row_number", exp.alias_(call("hash", *said), "said"))
+    suspects = suspects.from_(scan.parquet_relation([path], numbered=True))
     suspects = suspects.where(exp.In(this=call("hash", exp.column("event_id")), query=hashed))
     order = exp.Order(expressions=[exp.Ordered(this=exp.column("file_row_number"), desc=True)])
     rank = exp.Window(this=call("row_number"), partition_by=[exp.column("event_id")], order=order)
@@ -164,7 +170,12 @@ def _last_of_each(connection: duckdb.DuckDBPyConnection, path: Path) -> Path:
     without = exp.Star(except_=[exp.column("file_row_number")])
     query = exp.select(without).from_(scan.parquet_relation([path], numbered=True))
     kept = query.where(exp.not_(exp.In(this=exp.column("file_row_number"), query=losers)))
-    return _rewritten(connection, path, kept)
+    distinct = exp.Count(this=exp.Distinct(expressions=[exp.column("said")]))
+    several = exp.select(exp.alias_(exp.Sub(this=distinct, expression=exp.Literal.number(1)), "n"))
+    several = several.from_(suspects.subquery("s")).group_by("event_id")
+    replaced = exp.select(exp.cast(call("coalesce", exp.Sum(this=exp.column("n")), exp.Literal.number(0)), "BIGINT"))
+    counted = scan.count(connection, replaced.from_(several.subquery("t")))
+    return _rewritten(connection, path, kept), counted
 
 
 def _hashes_met_twice(connection: duckdb.DuckDBPyConnection, path: Path) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

@@ -215,7 +215,7 @@ def _finish(job: Job, made: Plan, source: Source, written: dict[str, list[Path]]
     loaded = replace(
         loaded,
         rows_new=sum(by_kind.values()),
-        rows_corrected=sum(n.corrected for n in found_new),
+        rows_corrected=sum(n.corrected + n.replaced for n in found_new),
         by_kind={k: n for k, n in by_kind.items() if n},
     )
     if not job.dry_run:
