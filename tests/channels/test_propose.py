@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nextbest.channels.describe import describe
+from nextbest.channels.describe import advice, describe
 from nextbest.channels.files import open_file
 from nextbest.channels.headers import normalised, words
 from nextbest.channels.profile import moment
@@ -179,3 +179,36 @@ def test_headers_are_compared_without_signs() -> None:
     assert normalised("State / Region") == "stateregion"
     assert normalised("Größe (cm)") == "grossecm"
     assert words("OrderTotal (EUR)") == ("order", "total", "eur")
+
+
+DATED = "Kunde;Datum\n" + "".join(f"c{i % 7};{i % 27 + 1:02d}.01.2025\n" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "kind"),
+    [
+        ("y.csv", "Kunde;Datum", "custom"),
+        ("visits.csv", "customer;date", "custom"),
+        ("orders_2025.csv", "customer;date", "order"),
+        ("Bestellungen.csv", "Kunde;Datum", "order"),
+        ("y.csv", "Kunde;Bestelldatum", "order"),
+        ("y.csv", "customer;Purchase Date", "order"),
+        ("border.csv", "customer;date", "custom"),
+    ],
+)
+def test_people_and_dates_are_orders_only_where_a_name_says_so(
+    tmp_path: Path, name: str, header: str, kind: str
+) -> None:
+    """Two columns, who and when, are orders by the name of the file or of a column; else an event that asks."""
+    found = proposed(tmp_path, DATED.replace("Kunde;Datum", header), name)
+    assert [e.kind for e in found.emits] == [kind]
+    assert {r.to for r in found.emits[0].columns} == {"ts"}
+    assert bool(advice(found)) is (kind == "custom")
+
+
+def test_a_column_that_says_what_happened_is_kept_in_a_file_of_orders(tmp_path: Path) -> None:
+    """With an event column the rows of a file called order_events are these events, and nothing is asked."""
+    text = DATED.replace("Datum\n", "Datum;event\n").replace(".2025\n", ".2025;view\n")
+    found = proposed(tmp_path, text, "order_events.csv")
+    assert [e.kind for e in found.emits] == ["custom"]
+    assert advice(found) == ()

@@ -405,6 +405,19 @@ def test_outcomes_that_say_too_little_are_refused(ledger: Ledger, tmp_path: Path
         outcomes_from(ledger, path, name="visit")
 
 
+def test_dated_rows_without_a_meaning_say_how_to_make_them_orders(ledger: Ledger, tmp_path: Path) -> None:
+    """Who and when alone is an event with a note that names --as order; said so, the rows are orders without a note."""
+    path = tmp_path / "y.csv"
+    path.write_text("Kunde;Datum\n" + "".join(f"c{i % 7};{i % 27 + 1:02d}.01.2025\n" for i in range(40)))
+    (asked,) = load_file(ledger, path, dry_run=True)
+    assert dict(asked.by_kind) == {"custom": 40}
+    assert asked.notes == (
+        "Nothing says what happened in a row: each counts as an event 'y'. If each is an order: --as order.",
+    )
+    (said,) = load_file(ledger, path, kind="order")
+    assert (dict(said.by_kind), said.notes) == ({"order": 40}, ())
+
+
 def test_a_flat_table_is_read_as_text(tmp_path: Path) -> None:
     """Ids keep their zeros, empty cells are null."""
     path = tmp_path / "t.csv"

@@ -20,6 +20,16 @@ def describe(mapping: FileMapping) -> list[str]:
     return lines
 
 
+def advice(mapping: FileMapping) -> tuple[str, ...]:
+    """Give what to say when rows may be orders: somebody, a moment, and nothing that tells what happened."""
+    if len(mapping.emits) != 1 or mapping.emits[0].kind != "custom":
+        return ()
+    name = mapping.emits[0].constants.get("name")
+    if name is None:
+        return ()
+    return (f"Nothing says what happened in a row: each counts as an event '{name}'. If each is an order: --as order.",)
+
+
 def _emit(emit: Emit) -> Iterator[str]:
     yield f"{emit.kind}: one row per {_row(emit)}{_conditions(emit)}"
     for rule in emit.subject:

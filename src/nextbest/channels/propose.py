@@ -20,7 +20,7 @@ from nextbest.ledger.kinds import kind as find_kind
 from nextbest.ledger.mapping import ColumnRule, Emit, FileMapping
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nextbest.channels.files import Opened
     from nextbest.channels.profile import Profile
@@ -45,6 +45,12 @@ _CONSENT: dict[str, tuple[str, dict[str, str] | None]] = {
     "refused_email": ("email", None),
     "refused_phone": ("phone", None),
 }
+_ORDER_WORDS = frozenset({
+    "order", "orders", "ordered", "purchase", "purchases", "purchased", "invoice", "invoices", "transaction",
+    "transactions", "receipt", "receipts", "auftrag", "commande", "commandes", "achat", "achats", "pedido",
+    "pedidos", "compra", "compras", "ordine", "ordini", "acquisto", "acquisti",
+})  # fmt: skip
+_ORDER_STARTS = ("bestell", "rechnung", "kauf", "einkauf", "auftrags")  # German writes Bestelldatum as one word
 _FLIPPED = {
     **dict.fromkeys(("yes", "true", "1", "y", "t", "ja"), "false"),
     **dict.fromkeys(("no", "false", "0", "n", "f", "nein"), ""),
@@ -63,6 +69,8 @@ def propose(opened: Opened, *, kind: str | None = None, overrides: Mapping[str, 
     found = _someone(roles(profiles(opened.sample, european=european), said=said))
     stem = PurePosixPath(opened.name).name.split(".", 1)[0]
     chosen, sure = (kind, 1.0) if kind else guess(found, columns=len(opened.columns))
+    if kind is None and chosen == "custom" and not found.keys() & {"name", "event"}:
+        chosen = "order" if says_order([stem, *(() if opened.unnamed else opened.columns)]) else chosen
     emits = _emits(chosen, found, stem, unnamed=opened.unnamed) if chosen else ()
     sureness = min([sure, *(r.confidence for r in _essential(chosen, found))]) if emits else 0.0
     made = FileMapping(system=SYSTEM, table=stem, confidence=round(sureness, 2), emits=emits)
@@ -85,6 +93,11 @@ def guess(found: Mapping[str, Role], *, columns: int) -> tuple[str | None, float
     if who and found[next(w for w in WHO if w in has)].profile.unique:
         return "subjects", 0.8
     return ("subjects", 0.4) if who else (None, 0.0)
+
+
+def says_order(names: Iterable[str]) -> bool:
+    """Tell whether a file's name or one of its headers speaks of orders."""
+    return any(w in _ORDER_WORDS or w.startswith(_ORDER_STARTS) for name in names for w in words(name))
 
 
 def _event(found: Mapping[str, Role], columns: int) -> tuple[str, float]:

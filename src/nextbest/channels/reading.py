@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from nextbest.channels import mappings
-from nextbest.channels.describe import describe
+from nextbest.channels.describe import advice, describe
 from nextbest.channels.files import open_file
 from nextbest.channels.files.rows import read_all
 from nextbest.channels.outcome_file import outcomes_from
@@ -75,7 +75,7 @@ def load_file(
             result = _import(ledger, repaired(opened, found, scratch), found, dry_run=dry_run, progress=share)
             if not dry_run:
                 mappings.remember(ledger.path, opened, found, said=bool(kind or overrides))
-            loaded.append(_report(result, found, notes=opened.notes))
+            loaded.append(_report(result, found, notes=(*opened.notes, *(() if kind else advice(found)))))
     return loaded
 
 
