@@ -125,6 +125,6 @@ def test_a_file_that_cannot_be_read_is_told_with_the_remedy(tmp_path: Path) -> N
 
 
 def _refused(text: str) -> str:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"^nextbest\.toml") as caught:
         config.parse(text)
     return str(caught.value)
