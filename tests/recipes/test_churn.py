@@ -159,7 +159,7 @@ def test_a_file_of_any_usual_kind_is_read_alike(tmp_path: Path) -> None:
 
 
 def test_columns_without_names_are_told_by_position(tmp_path: Path) -> None:
-    """A file without a header is learnt from by position as the same file with one is by name, and the report says so."""
+    """A file without a header is learnt from as the same file with one is, and the report says so."""
     # The time column stands behind the label: taking the label off must not shift what its position means.
     table = _customers().drop_columns(["reason", "mail"])
     table = table.append_column("signed", pa.array([f"2025-{1 + i // 50:02d}-01" for i in range(600)]))
