@@ -32,6 +32,7 @@ RUNS = {
     "ledger": ("The ledger", ["benchmarks/ledger/run.py"]),
     "decide": ("Deciding", ["benchmarks/decide/run.py"]),
 }
+WRITE_THEMSELVES = ("value", "decide")
 
 
 def run(name: str) -> None:
@@ -41,7 +42,7 @@ def run(name: str) -> None:
         [sys.executable, *arguments], cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     file = HERE / name / "results.md"
-    if name == "value":  # it writes its tables itself
+    if name in WRITE_THEMSELVES:
         return
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     head = f"# {title}: figures\n\nWritten by `python {' '.join(arguments)}` on {machine}.\n\n"
@@ -49,15 +50,23 @@ def run(name: str) -> None:
 
 
 def tables(printed: str) -> list[str]:
-    """Give the Markdown of what was printed; JSON objects, one a line, become one table."""
+    """Give the Markdown of what was printed; a JSON document becomes a table of its figures, JSON lines one table."""
+    if printed.startswith("{\n"):
+        said, end = json.JSONDecoder().raw_decode(printed)
+        figures = [(name, value) for name, value in said.items() if isinstance(value, int | float)]
+        return ["| figure | value |", "|---|---|", *(f"| {n} | {v:,.4g} |" for n, v in figures), printed[end:]]
     rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{") and line.endswith("}")]
     plain = [line for line in printed.splitlines() if not line.startswith("{")]
     flat = [{k: v for k, v in row.items() if not isinstance(v, dict | list)} for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row))
     if len(flat) > 1:
         plain += ["", f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-        plain += [f"| {' | '.join(str(row.get(name, '')) for name in names)} |" for row in flat]
+        plain += [f"| {' | '.join(_cell(row.get(name, '')) for name in names)} |" for row in flat]
     return plain
+
+
+def _cell(value: object) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
 def page() -> str:

@@ -64,7 +64,7 @@ def test_a_plain_file_becomes_orders(ledger: Ledger, tmp_path: Path) -> None:
     text = "who,when,total,order\nc1,2025-01-05T10:00:00+02:00,5.5,1\nc2,2025-01-06,,2\n"
     loaded = load(ledger, tmp_path, text, ORDERS)
     assert (loaded.rows_read, loaded.rows_accepted, loaded.rows_rejected, loaded.rows_new) == (2, 2, 0, 2)
-    assert (loaded.by_kind, loaded.subjects, loaded.rejected_file) == ({"order": 2}, 2, None)
+    assert (loaded.by_kind, loaded.rejected_file) == ({"order": 2}, None)
     rows = stored(ledger, "order", "subject_id", "ts", "ts_offset_min", "revenue", "event_id", "received_ts", "source")
     assert [(r[0], r[1].isoformat(), *r[2:5]) for r in rows] == [
         ("c1", "2025-01-05T08:00:00+00:00", 120, 5.5, "1"),

@@ -125,6 +125,5 @@ class Loaded:
     rows_new: int
     rejected_file: str | None
     by_kind: Mapping[str, int]
-    subjects: int = 0
     already_loaded: bool = False
     rows_corrected: int = 0

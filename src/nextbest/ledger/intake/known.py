@@ -187,7 +187,8 @@ def _hashes_met_twice(connection: duckdb.DuckDBPyConnection, path: Path) -> np.n
     for part in range(parts):
         within = exp.Mod(this=hashed.copy(), expression=exp.Literal.number(parts)).eq(exp.Literal.number(part))
         given = connection.execute((query.where(within) if parts > 1 else query).sql(scan.DIALECT)).fetchnumpy()
-        values = np.sort(np.asarray(given["hashed"], np.uint64))
+        values = np.asarray(given["hashed"], np.uint64)
+        values.sort()
         found.append(np.unique(values[1:][values[1:] == values[:-1]]))
     return np.concatenate(found)
 

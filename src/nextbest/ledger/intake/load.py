@@ -132,7 +132,6 @@ def _import(job: Job, made: Plan, source: Source, expected: int | None) -> Loade
             raise UnaccountedError
         rejected_file = _reject_file(job, source.line_by_line() if read == expected else source, refused)
     read, rejected = read + source.broken_rows, refused + source.broken_rows
-    subjects = store.distinct_subjects(job.connection, [p for paths in written.values() for p in paths])
     loaded = Loaded(
         file=job.name,
         rows_read=read,
@@ -141,7 +140,6 @@ def _import(job: Job, made: Plan, source: Source, expected: int | None) -> Loade
         rows_new=0,
         rejected_file=rejected_file,
         by_kind={},
-        subjects=subjects,
     )
     return _finish(job, made, source, written, loaded)
 

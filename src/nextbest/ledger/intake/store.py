@@ -12,7 +12,6 @@ from sqlglot import exp
 from nextbest.ledger import archive, consent, identities, outcomes
 from nextbest.ledger.intake import scan
 from nextbest.ledger.kinds import kind as find_kind
-from nextbest.ledger.parsing import call
 from nextbest.types import Outcome
 
 if TYPE_CHECKING:
@@ -80,21 +79,6 @@ def adopt(
             identities.add_table(connection, ledger, table)
 
     archive.adopt(ledger, new, file=record, corrects=corrects, extra=extra)
-
-
-def distinct_subjects(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> int:
-    """Give how many subjects the rows are about, counted by 64-bit hashes of their ids."""
-    about = [p for p in paths if "subject_id" in pq.read_schema(p).names]
-    if not about:
-        return 0
-    hashed = [
-        exp.select(exp.alias_(call("hash", exp.column("subject_id")), "h")).from_(scan.parquet_relation([p]))
-        for p in about
-    ]
-    every = hashed[0] if len(hashed) == 1 else exp.union(*hashed, distinct=False)
-    return scan.count(
-        connection, exp.select(exp.Count(this=exp.Distinct(expressions=[exp.column("h")]))).from_(every.subquery("s"))
-    )
 
 
 def _outcome(row: Mapping[str, object]) -> Outcome:
