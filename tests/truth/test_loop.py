@@ -63,6 +63,11 @@ class World:
         moment = START + timedelta(days=2)
         self.record([(s, moment) for s, yes in zip(self.ids, answered, strict=True) if yes])
 
+    def wait(self) -> None:
+        """Let the outcomes come due, in a world that is watched until then."""
+        self.now = START + timedelta(days=15)
+        self.record([("somebody else", self.now)])
+
     def record(self, answers: list[tuple[str, datetime]]) -> None:
         """Record that subjects bought."""
         rows = [Outcome(outcome_id=f"{s}-{ts:%d}", subject_id=s, ts=ts, name="bought") for s, ts in answers]
@@ -87,8 +92,7 @@ def test_pending_is_not_no(world: World) -> None:
 
 def test_the_loop_finds_the_truth(world: World) -> None:
     """Once due, the play's effect, each action's effect and each lift are the true ones within their error."""
-    world.now = START + timedelta(days=15)
-    world.record([("somebody else", world.now)])  # the world was watched until now
+    world.wait()
     effect = measure_play(world.ledger, world.play, outcome="bought")
     assert effect.status == "ok"
     assert effect.baseline == "holdout"
@@ -107,7 +111,7 @@ def test_the_loop_finds_the_truth(world: World) -> None:
 
 def test_what_was_learnt_decides_the_next_time(world: World) -> None:
     """The call, assumed strong and found weak and dear, loses to the mail; the reason says that it was measured."""
-    world.now = START + timedelta(days=15)
+    world.wait()
     decided = decide_bulk(world.ledger, world.play, world.people, as_of=world.now, mode="replay", salt="truth")
     likely = [r for r in decided.listing().to_pylist() if r["choice_probability"] > 0.3 and r["action_id"] != "none"]
     assert {r["action_id"] for r in likely} == {"mail"}
@@ -119,7 +123,7 @@ def test_lost_subjects_hide_the_result(world: World) -> None:
     """A play whose design says another holdout than was drawn cannot be told."""
     from dataclasses import replace
 
-    world.now = START + timedelta(days=15)
+    world.wait()
     other = replace(world.play, holdout=0.1)
     effect = measure_play(world.ledger, other, outcome="bought")
     assert (effect.status, effect.estimate) == ("cannot_tell", None)
