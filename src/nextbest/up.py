@@ -86,8 +86,10 @@ def fit_figures(ledger: Ledger, recipe: str, as_of: datetime | None) -> dict[str
         "why": report.why,
         "model_id": fitted.model_id,
         "rows": report.rows,
+        "evaluation": report.evaluation,
         "metrics": dict(report.metrics),
         "baselines": {name: dict(values) for name, values in report.baselines.items()},
+        "top_features": report.top_features,
     }
 
 

@@ -126,6 +126,8 @@ def measure(said: Document) -> Iterator[str]:
         f"{said['level']:.0%} interval {low:+,.4g} to {high:+,.4g} "
         f"({said['design']}, {said['n']:,} subjects); {verdict}."
     )
+    if said["why"]:
+        yield f"  {said['why']}"
 
 
 def explain(said: Document) -> Iterator[str]:
