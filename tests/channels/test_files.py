@@ -46,9 +46,9 @@ def put(path: Path, content: bytes) -> Path:
         ("d.csv", TEXT.encode("utf-16-le")),
         ("e.csv", TEXT.encode("utf-32")),
         ("f.csv", TEXT.encode("cp1252")),
-        ("g.csv.gz", gzip.compress(TEXT.encode())),
-        ("h.csv.gz", gzip.compress(TEXT.encode("utf-16"))),
-        ("i.csv", gzip.compress(TEXT.encode())),
+        ("g.csv.gz", gzip.compress(TEXT.encode(), mtime=0)),
+        ("h.csv.gz", gzip.compress(TEXT.encode("utf-16"), mtime=0)),
+        ("i.csv", gzip.compress(TEXT.encode(), mtime=0)),
         ("j.tsv", TEXT.replace(",", "\t").encode()),
         ("k.txt", TEXT.replace(",", ";").encode()),
         ("l.csv", TEXT.replace("\n", "\r\n").encode()),
@@ -112,7 +112,7 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
-        ("torn.csv.gz", gzip.compress(TEXT.encode() * 1000)[:-20], "damaged gzip"),
+        ("torn.csv.gz", gzip.compress(TEXT.encode() * 1000, mtime=0)[:-20], "damaged gzip"),
         ("torn.zip", b"PK\x03\x04nothing", "cannot be unpacked"),
         ("torn.parquet", b"PAR1nothing", "not a readable Parquet"),
         ("torn.xlsx", b"PK\x03\x04nothing", "not a readable workbook"),
