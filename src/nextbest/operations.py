@@ -14,7 +14,7 @@ from nextbest.errors import LedgerError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
 
     import pyarrow as pa
@@ -226,13 +226,6 @@ def rule_in_words(rule: str) -> str:
     from nextbest.trust import rules
 
     return rules.rule_in_words(rule)
-
-
-def counts(ledger: Ledger) -> Mapping[str, int]:
-    """Give the rows per kind, from the catalogue."""
-    from nextbest.ledger import analysis
-
-    return analysis.kinds_present(ledger)
 
 
 def write_table(table: pa.Table, file: str | Path) -> Path:

@@ -64,11 +64,11 @@ def load(
     to a field of the ledger. A file that cannot be understood raises `DataError` when it is the only one; among others
     it is left out and named in `notes`.
     """
-    from nextbest.channels.files.discover import discover_all
+    from nextbest.channels.files import discover
     from nextbest.channels.reading import load_file
     from nextbest.ledger import compaction, identities, summary
 
-    found = discover_all(paths)
+    found = discover(paths)
     files: list[LoadedFile] = []
     notes = list(found.notes)
     for done, path in enumerate(found.files):
@@ -177,9 +177,9 @@ def send(ledger: Ledger, play: str, *, channel: str, dry_run: bool = False, **se
     """Carry out a play's decisions that have not been sent yet; permission, caps and the stop switch are read again."""
     from nextbest.channels.dispatch import dispatch
 
-    find_play(ledger, play)
+    chosen = find_play(ledger, play)
     made = registry.make("channels", channel, {**ledger.config.channels.get(channel, {}), **settings})
-    return dispatch(ledger, play, made, name=channel, dry_run=dry_run)
+    return dispatch(ledger, chosen, made, name=channel, dry_run=dry_run)
 
 
 def record(ledger: Ledger, outcomes: Sequence[Outcome] | pa.Table | str | Path, *, name: str | None = None) -> int:
@@ -271,9 +271,9 @@ def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False) -> Erasure:
 
 def plays(ledger: Ledger) -> dict[str, Play]:
     """Give the plays of the workspace; a sensible default when the configuration has none."""
-    from nextbest.policies.default import default_play
+    from nextbest.policies import default
 
-    return dict(ledger.config.plays) or {p.name: p for p in [default_play(ledger)]}
+    return default.plays(ledger)
 
 
 def find_play(ledger: Ledger, name: str) -> Play:

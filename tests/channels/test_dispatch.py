@@ -77,7 +77,7 @@ def hook(sink: Sink) -> Webhook:
 
 def send(ledger: Ledger, channel: Any, **settings: Any) -> Any:
     """Dispatch the play."""
-    return dispatch(ledger, "p", channel, name=type(channel).__name__.lower(), **settings)
+    return dispatch(ledger, ledger.config.plays["p"], channel, name=type(channel).__name__.lower(), **settings)
 
 
 def test_everything_goes_out_once(decided: Callable[..., Ledger]) -> None:
@@ -280,7 +280,7 @@ def _keep_sending(path: str, url: str) -> None:
     """Send in a child process until it is killed."""
     ledger = open_ledger(path, clock=lambda: NOW)
     hook = Webhook(url=url, secret=SECRET, allow_hosts=("127.0.0.1",), seconds=2.0)
-    dispatch(ledger, "p", hook, name="webhook")
+    dispatch(ledger, ledger.config.plays["p"], hook, name="webhook")
 
 
 @pytest.mark.slow

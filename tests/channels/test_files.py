@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nextbest.channels.files import Opened, discover, discover_all, open_file, plain
+from nextbest.channels.files import Opened, discover, open_file, plain
 from nextbest.channels.files.rows import read_all
 from nextbest.errors import DataError
 
@@ -202,10 +202,10 @@ def test_discover_gives_files_in_order_and_notes_the_rest(tmp_path: Path) -> Non
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"a,b\n1,2\n")
-    found = discover_all([tmp_path])
+    found = discover([tmp_path])
     assert [p.relative_to(tmp_path).as_posix() for p in found.files] == ["a.jsonl", "b.csv", "sub/c.csv.gz"]
     assert len(found.notes) == 2
-    assert discover([tmp_path / "noending"]) == [tmp_path / "noending"]
+    assert discover([tmp_path / "noending"]).files == (tmp_path / "noending",)
     with pytest.raises(DataError, match="There is no file or folder"):
         discover([tmp_path / "nowhere"])
     with pytest.raises(DataError, match="There is no file to read"):

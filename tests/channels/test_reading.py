@@ -102,7 +102,7 @@ def test_every_export_is_recognised_and_loads_whole(ledger: Ledger, exports: Pat
 
 def test_every_fixture_is_expected(exports: Path) -> None:
     """The list above names every file of the folder, and all seven systems."""
-    assert {p.name for p in discover([exports])} == set(EXPECTED)
+    assert {p.name for p in discover([exports]).files} == set(EXPECTED)
     assert len({system for system, _ in EXPECTED.values()}) == 7
 
 
@@ -455,7 +455,7 @@ def test_real_files_get_sensible_kinds(ledger: Ledger, shared_data: Path, name: 
 @pytest.mark.slow
 def test_no_real_file_is_taken_for_an_export_or_crashes(ledger: Ledger, shared_data: Path) -> None:
     """Every other file is proposed or refused with a remedy; none is taken for a table of the dictionary."""
-    known = [p for p in discover([shared_data]) if p.name != "transactions.parquet"]
+    known = [p for p in discover([shared_data]).files if p.name != "transactions.parquet"]
     for path in known:
         try:
             found = load_file(ledger, path, dry_run=True)

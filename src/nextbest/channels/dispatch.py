@@ -77,24 +77,23 @@ class _Trip:
         return list(self.messages)
 
 
-def dispatch(ledger: Ledger, play: Play | str, channel: Channel, *, name: str, dry_run: bool = False) -> Sent:
+def dispatch(ledger: Ledger, play: Play, channel: Channel, *, name: str, dry_run: bool = False) -> Sent:
     """Carry out the newest decision of every subject of a play that has not gone out by this channel yet."""
-    found = _play(ledger, play) if isinstance(play, str) else play
-    table, now = outgoing(ledger, found), ledger.clock()
+    table, now = outgoing(ledger, play), ledger.clock()
     contacts_now = bool(getattr(channel, "contacts_now", True))
     rows = {f"{name}:{row['decision_id']}": row for row in table.to_pylist()}
-    actions = {key: _action(found, row["action_id"]) for key, row in rows.items()}
+    actions = {key: _action(play, row["action_id"]) for key, row in rows.items()}
     kept = {k: why for k, row in rows.items() if (why := _kept_back(row, actions[k], now, contacts_now=contacts_now))}
     known = people(ledger, table["subject_id"])
     trip = _Trip(
         ledger=ledger,
-        play=found,
+        play=play,
         channel=channel,
         name=name,
         now=now,
         messages={k: {**row, **_address(known, row)} for k, row in rows.items() if k not in kept},
         clearance=Clearance(
-            play=found,
+            play=play,
             config=ledger.config,
             now=now,
             actions=actions,
@@ -105,12 +104,6 @@ def dispatch(ledger: Ledger, play: Play | str, channel: Channel, *, name: str, d
     )
     told = _dry_run(trip) if dry_run else _carry_out(trip)
     return replace(told, held={**told.held, **Counter(kept.values())}, decisions=len(rows), dry_run=dry_run)
-
-
-def _play(ledger: Ledger, name: str) -> Play:
-    from nextbest.policies.default import default_play
-
-    return ledger.config.plays[name] if name in ledger.config.plays else replace(default_play(ledger), name=name)
 
 
 def _action(play: Play, action_id: str) -> Action:

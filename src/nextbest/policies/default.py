@@ -13,6 +13,11 @@ NAME = "win_back"
 SILENT = "orders_ever >= 2 and days_since_last_order > 1.5 * average_days_between_orders"
 
 
+def plays(ledger: Ledger) -> dict[str, Play]:
+    """Give the plays of the workspace by name; the default one when its configuration has none."""
+    return dict(ledger.config.plays) or {NAME: default_play(ledger)}
+
+
 def default_play(ledger: Ledger) -> Play:
     """Give the default play; it suits any shop, assumes modest effects, and holds one in ten out to measure them."""
     return Play(

@@ -17,7 +17,7 @@ from nextbest.features.sets import feature_set
 from nextbest.ledger import analysis, decisions
 from nextbest.models import contributions
 from nextbest.models.boosting import Boosting
-from nextbest.policies.default import default_play
+from nextbest.policies.default import plays
 from nextbest.recipes import flat_table
 from nextbest.trust.rules import rule_in_words
 from nextbest.trust.words import teller
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nextbest.ledger import Ledger
     from nextbest.trust.words import Teller
-    from nextbest.types import Candidate, Decision, Fitted, Play
+    from nextbest.types import Candidate, Decision, Fitted
 
 MOST_REASONS = 5
 BOUGHT = ("orders_ever", "days_since_last_order", "average_days_between_orders", "average_order_value")
@@ -189,7 +189,7 @@ def _known(ledger: Ledger, decision: Decision) -> list[str]:
 
 
 def _looked_at(ledger: Ledger, decision: Decision) -> list[str]:
-    play = _play(ledger, decision.play)
+    play = plays(ledger).get(decision.play)
     if play is None:
         return []
     texts = [play.audience, play.response or "1 - churn_probability", play.value]
@@ -199,14 +199,6 @@ def _looked_at(ledger: Ledger, decision: Decision) -> list[str]:
     except NextbestError:  # the play was changed since, and no longer parses: the rest still explains
         return []
     return list(dict.fromkeys(found))
-
-
-def _play(ledger: Ledger, name: str) -> Play | None:
-    play = ledger.config.plays.get(name)
-    if play is None and not ledger.config.plays:
-        own = default_play(ledger)
-        return own if own.name == name else None
-    return play
 
 
 def _chance(decision: Decision) -> Sequence[str]:

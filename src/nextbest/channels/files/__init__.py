@@ -6,7 +6,7 @@ JSON Lines, JSON arrays            the same, one line per object, nested values 
 Parquet                            read where it is, batch by batch
 """
 
-from nextbest.channels.files.discover import discover, discover_all
+from nextbest.channels.files.discover import discover
 from nextbest.channels.files.opened import Opened, open_file
 
-__all__ = ["Opened", "discover", "discover_all", "open_file"]
+__all__ = ["Opened", "discover", "open_file"]

@@ -27,13 +27,11 @@ class Found:
     notes: tuple[str, ...]
 
 
-def discover(paths: Sequence[str | Path]) -> list[Path]:
-    """Give the files that the paths mean, folders searched through; raises `DataError` when there is none."""
-    return list(discover_all(paths).files)
+def discover(paths: Sequence[str | Path]) -> Found:
+    """Give the files that the paths mean, folders searched through, and notes on what was passed over.
 
-
-def discover_all(paths: Sequence[str | Path]) -> Found:
-    """Give the same with the notes on what was passed over; a file that was named is always taken."""
+    A file that was named is always taken. Raises `DataError` when there is none to read.
+    """
     files: dict[Path, None] = {}
     notes: list[str] = []
     for given in paths:
