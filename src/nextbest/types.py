@@ -195,7 +195,11 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How a fitted recipe did on data it did not learn from, beside its baselines."""
+    """How a fitted recipe did on data it did not learn from, beside its baselines.
+
+    `details` holds what the model card shows beyond that, as plain JSON values: `calibration` and `capture` (lists of
+    points), `preparation` (`column`, `step`), `cautions` (sentences), `dates`, `groups`, and what a recipe adds.
+    """
 
     recipe: str
     status: Status
@@ -210,6 +214,7 @@ class Report:
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     left_out: tuple[Mapping[str, str], ...] = ()
     top_features: tuple[Mapping[str, Any], ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Give the report as a few plain lines."""
@@ -303,7 +308,11 @@ class Channel(Protocol):
 
 @runtime_checkable
 class Recipe(Protocol):
-    """One business question answered with the parts of the house: a frozen, keyword-only settings class."""
+    """One business question answered with the parts of the house: a frozen, keyword-only settings class.
+
+    A recipe whose rows are no subjects (a product on a day, a quarter, a rep) has a field `per_subject` that is False:
+    its predictions are neither published for live decisions nor joined to what is known about subjects.
+    """
 
     name: str
 
@@ -312,5 +321,8 @@ class Recipe(Protocol):
         ...
 
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401
-        """Give `subject_id`, the prediction columns by their public names and their `_low`, `_high`."""
+        """Give `subject_id`, the prediction columns by their public names and their `_low`, `_high`; one row per subject.
+
+        A recipe with `per_subject` False gives its own keys instead of `subject_id`.
+        """
         ...

@@ -132,7 +132,7 @@ def predict(
     moment = _moment(ledger, as_of)
     recipe: Recipe = registry.make("recipes", fitted.recipe, {**fitted.settings, **settings})
     table = recipe.predict(ledger, fitted, as_of=moment)
-    if publish and not _is_flat(recipe):
+    if publish and _speaks_of_subjects(recipe):
         published.publish(ledger, fitted.recipe, fitted.model_id, moment, table)
         published.publish(ledger, "features", "", moment, _features(ledger, moment))
     return table
@@ -311,8 +311,9 @@ def _recipe(ledger: Ledger, recipe: Recipe | str, settings: Mapping[str, Any]) -
     return made
 
 
-def _is_flat(recipe: Recipe) -> bool:
-    return getattr(recipe, "table", None) is not None
+def _speaks_of_subjects(recipe: Recipe) -> bool:
+    """Tell whether predictions are about the ledger's subjects: not about a flat table's rows, products or quarters."""
+    return getattr(recipe, "per_subject", True) and getattr(recipe, "table", None) is None
 
 
 def _features(ledger: Ledger, as_of: datetime) -> pa.Table:
@@ -332,7 +333,7 @@ def _known_about_everyone(ledger: Ledger, as_of: datetime) -> tuple[pa.Table, di
     versions = {}
     for fitted in store.newest(ledger):
         recipe: Recipe = registry.make("recipes", fitted.recipe, fitted.settings)
-        if not _is_flat(recipe):
+        if _speaks_of_subjects(recipe):
             said = recipe.predict(ledger, fitted, as_of=as_of)
             fresh = [c for c in said.column_names if c == "subject_id" or c not in table.column_names]
             table = table.join(said.select(fresh), keys="subject_id", join_type="left outer").sort_by("subject_id")
