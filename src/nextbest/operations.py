@@ -14,7 +14,7 @@ from nextbest.errors import LedgerError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -234,6 +234,14 @@ def write_table(table: pa.Table, file: str | Path) -> Path:
 
     csv.write_table(Path(file), table)
     return Path(file)
+
+
+def settings_of(recipe: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """Give a recipe's settings from texts such as "horizon_days=90"; raises `UsageError` for what has no '='."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise UsageError(f"--set takes name=value, such as --set horizon_days=90. Got '{pair}'.")
+    return registry.from_text("recipes", recipe, dict(pair.split("=", 1) for pair in pairs))
 
 
 def notes_of(table: pa.Table) -> tuple[str, ...]:

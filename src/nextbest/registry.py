@@ -8,14 +8,15 @@ and is found by its name, like a built-in. Built-ins win over a stranger's name.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from nextbest.errors import ConfigError, nearest, unknown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "recipes": {
@@ -74,4 +75,52 @@ def make(group: str, name: str, settings: Mapping[str, Any] | None = None) -> An
                 f"'{name}' has no setting '{key}'.{nearest(key, known)} Known: {', '.join(sorted(known)) or 'none'}."
             )
             raise ConfigError(message)
-    return cls(**given)
+    hints = _hints(cls)
+    return cls(**{key: _checked(name, key, value, hints.get(key, Any)) for key, value in given.items()})
+
+
+def from_text(group: str, name: str, pairs: Mapping[str, str]) -> dict[str, Any]:
+    """Give the settings of a maker from texts, as on a command line: "60", "true", "a,b", "price=up,tenure=down"."""
+    cls = find(group, name)
+    hints = _hints(cls)
+    return {key: _from_text(hints.get(key, str), text) for key, text in pairs.items()}
+
+
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """Give the types of a class's settings; none where a type is only known to the type checker."""
+    try:
+        return get_type_hints(cls)
+    except NameError:
+        return {}
+
+
+def _checked(name: str, key: str, value: Any, hint: Any) -> Any:  # noqa: ANN401 (any setting of any maker)
+    try:
+        return msgspec.convert(value, hint)
+    except TypeError:  # a type that is checked by the maker itself, such as a table
+        return value
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"The setting '{key}' of '{name}' cannot be {value!r}: {error}.") from error
+
+
+def _from_text(hint: Any, text: str) -> Any:  # noqa: ANN401 (any setting of any maker)
+    kinds = {get_origin(k) or k for k in (hint, *get_args(hint))}
+    if Mapping in kinds or dict in kinds:
+        return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+    if tuple in kinds:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if NoneType in kinds and text.lower() == "none":
+        return None
+    for kind, read in ((bool, _yes_or_no), (int, int), (float, float)):
+        if kind in kinds:
+            try:
+                return read(text)
+            except ValueError:
+                continue
+    return text
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in {"true", "false", "yes", "no"}:
+        raise ValueError(text)
+    return text.lower() in {"true", "yes"}

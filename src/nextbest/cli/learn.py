@@ -24,16 +24,20 @@ def fit(
     id_: Annotated[str | None, Parameter(name="--id", help="The table's column of subject ids.")] = None,
     label: Annotated[str | None, Parameter(help="The table's column to learn.")] = None,
     positive: Annotated[str | None, Parameter(help="The label's value that counts as yes.")] = None,
+    set_: Annotated[
+        tuple[str, ...], Parameter(name="--set", negative="", help="Any other setting of the recipe: name=value.")
+    ] = (),
     common: Common = COMMON,
 ) -> None:
     """Learn a recipe, judged on data it did not learn from, beside its baselines.
 
     Example: nextbest fit churn
+    Example: nextbest fit churn --set horizon_days=90
     Example: nextbest fit churn --table customers.csv --id customerID --label Churn --positive Yes
     """
     from nextbest import operations, verbs
 
-    settings = _flat(table, id_, label, positive)
+    settings = {**_flat(table, id_, label, positive), **operations.settings_of(recipe, set_)}
     if table is not None and not _in_workspace(common):
         operations.create(common.workspace or Path()).close()
         render.say("Made a workspace here (nextbest.toml), to keep the model.")
