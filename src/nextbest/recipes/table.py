@@ -1,0 +1,167 @@
+"""Learn a yes/no label from a flat table: one row per subject, whatever the label is called and whatever it means.
+
+    asked = asked_by(recipe, prediction="churn_probability")
+    fitted = fit(asked, ledger, as_of=as_of)
+    predict(asked, fitted)                  ->  subject_id, churn_probability, churn_probability_low, _high
+
+Columns that know the outcome are left out and named, the rest is learnt from and judged on rows that did not teach.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from nextbest.errors import DataError, UsageError
+from nextbest.models import contributions, leaks
+from nextbest.models.boosting import Boosting
+from nextbest.models.unread import unread, with_notes
+from nextbest.recipes import flat_table, judged
+from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
+from nextbest.types import Fitted, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+FEWEST_OF_A_CLASS = 30  # below, the AUC of even a good model has an interval wider than 0.2 (Hanley and McNeil 1982)
+FOLDS = 5
+LATEST_SHARE = 0.2
+QUESTION = "Which column is to be predicted?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a recipe asks of a table: its name, the public name of its prediction, and the settings people gave.
+
+    `question` is said when `label` is missing; `settings` rebuild the recipe and are kept with what was learnt.
+    """
+
+    recipe: str
+    prediction: str
+    table: str | pa.Table
+    question: str = QUESTION
+    id: str | None = None
+    label: str | None = None
+    positive: str | None = None
+    time: str | None = None
+    keep: tuple[str, ...] = ()
+    model: str = "boosting"
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def asked_by(recipe: Any, *, prediction: str, question: str = QUESTION) -> Asked:  # noqa: ANN401 (any recipe)
+    """Give what a recipe asks, its fields taken by their names; raises `UsageError` when it has no table."""
+    if recipe.table is None:
+        raise UsageError(f"The recipe '{recipe.name}' needs a table here. Give table (on the command line: --table).")
+    shared = {f.name for f in fields(Asked)} & {f.name for f in fields(recipe)}
+    taken = {name: getattr(recipe, name) for name in shared}
+    return Asked(recipe=recipe.name, prediction=prediction, question=question, settings=settings_of(recipe), **taken)
+
+
+def settings_of(recipe: Any) -> dict[str, Any]:  # noqa: ANN401 (any recipe)
+    """Give a recipe's settings as plain values; a table that was handed over in memory is not one of them."""
+    return {f.name: _plain(getattr(recipe, f.name)) for f in fields(recipe) if f.init}
+
+
+def fit(asked: Asked, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (a ledger, or None)
+    """Learn the label from the table and judge it; `report.status` says when there is too little to learn from."""
+    began = clock.perf_counter()
+    fitted = _fit(asked, ledger, as_of)
+    return replace(fitted, report=replace(fitted.report, seconds=round(clock.perf_counter() - began, 3)))
+
+
+def predict(asked: Asked, fitted: Fitted) -> pa.Table:
+    """Give `subject_id`, the prediction by its public name and its `_low`, `_high`; null when nothing was learnt.
+
+    What the model could not read stands in the notes (`models.unread.notes_of`).
+    """
+    table = flat_table.read(asked.table)
+    ids = pa.array(flat_table.subject_ids(table, asked.id), pa.string())
+    model = fitted.parts.get("model")
+    notes = unread(model, table) if isinstance(model, Boosting) else ()
+    return with_notes(probabilities(fitted, ids, table, asked.prediction), notes)
+
+
+def _fit(asked: Asked, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
+    if asked.label is None:
+        raise UsageError(f"{asked.question} Give label (on the command line: --label COLUMN).")
+    table = flat_table.read(asked.table)
+    rows = flat_table.labelled(table, label=asked.label, positive=asked.positive, id_column=asked.id)
+    report = Report(
+        recipe=asked.recipe, status="ok", why=rows.note, as_of=as_of.isoformat(), rows=len(rows.actual),
+        positives=int(rows.actual.sum()),
+    )  # fmt: skip
+    when = None if asked.time is None else flat_table.named(table, asked.time, "time")
+    split = None if when is None else judged.latest(flat_table.order(rows.features, when), LATEST_SHARE)
+    missing = _too_few(asked, rows) or ("" if split is None else _missing_in(asked, rows, split))
+    if missing:
+        return not_enough(asked.recipe, asked.settings, replace(report, why=missing))
+    if not rows.features.num_columns:
+        raise DataError(f"The table has no column to learn from beside '{asked.label}' and the id. Add what was known.")
+    leaked = [x for x in leaks.find(rows.features, rows.actual, seed=asked.seed) if x["column"] not in asked.keep]
+    features = rows.features.drop_columns([x["column"] for x in leaked])
+    judgement, how = _judge(asked, rows, features, split)
+    model = Boosting(seed=asked.seed).fit(features, pa.table({"label": rows.actual}))
+    report = replace(
+        report,
+        evaluation=how,
+        metrics=judgement.metrics(),
+        intervals=judgement.intervals(),
+        baselines=judgement.baseline_metrics(),
+        left_out=(*leaked, *model.left_out),
+        top_features=contributions.top_features(model, features),
+    )
+    parts = {"model": training_subjects(ledger, model, rows.subject_ids)}
+    return Fitted(
+        model_id=model_id(asked.recipe, parts, report.as_of), recipe=asked.recipe, settings=asked.settings,
+        as_of=report.as_of, parts=parts, report=report, extra={"positive": rows.positive},
+    )  # fmt: skip
+
+
+def _too_few(asked: Asked, rows: flat_table.Labelled) -> str:
+    """Say that one class is too rare to learn it, or give ''."""
+    count, positives = len(rows.actual), int(rows.actual.sum())
+    if min(positives, count - positives) >= FEWEST_OF_A_CLASS:
+        return ""
+    return (
+        f"'{asked.label}' is '{rows.positive}' in {positives} of {count} rows; at least {FEWEST_OF_A_CLASS} rows of"
+        f" either kind are needed. Add rows, or choose another label."
+    )
+
+
+def _missing_in(asked: Asked, rows: flat_table.Labelled, split: judged.Split) -> str:
+    """Say which side of a split by time has too few of a class, or give ''."""
+    for part, what in zip(
+        split, ("earlier rows, to learn from", f"latest {LATEST_SHARE:.0%}, to judge by"), strict=True
+    ):
+        positives = int(rows.actual[part].sum())
+        if min(positives, len(part) - positives) < FEWEST_OF_A_CLASS:
+            return (
+                f"Of the {len(part)} {what}, by '{asked.time}', '{asked.label}' is '{rows.positive}' in {positives}; "
+                f"at least {FEWEST_OF_A_CLASS} rows of either kind are needed. Add rows, or leave out `time`: then "
+                f"{FOLDS} folds judge."
+            )
+    return ""
+
+
+def _judge(
+    asked: Asked, rows: flat_table.Labelled, features: pa.Table, split: judged.Split | None
+) -> tuple[judged.Judged, str]:
+    model = Boosting(seed=asked.seed)
+    if split is None:
+        how = f"{FOLDS}-fold cross-validation, seed {asked.seed}, calibrated inside every fold"
+        return judged.cross_validated(features, rows.actual, model, count=FOLDS, seed=asked.seed), how
+    how = f"the latest {LATEST_SHARE:.0%} of rows by '{asked.time}', learnt on the earlier ones"
+    return judged.held_out(features, rows.actual, model, [split]), how
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (a setting)
+    """Give a setting as JSON can hold it."""
+    if isinstance(value, pa.Table):
+        return None
+    return list(value) if isinstance(value, tuple) else value
