@@ -4,8 +4,9 @@
     python benchmarks/report.py --run load       one of them, then the page
     python benchmarks/report.py                  the page alone, from the results that are there
 
-Each benchmark's tables stand in `results.md` in its folder. Nothing on the page is typed by hand; a test holds the page
-to those files.
+Each benchmark's tables stand in `results.md` in its folder, and the figures that have an anchor or a target (printed as
+a line {"figure": id, "value": number}) in `figures.json` beside it. Nothing on the page is typed by hand; a test holds
+the page to those files.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import platform
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -41,6 +43,7 @@ def run(name: str) -> None:
     done = subprocess.run(
         [sys.executable, *arguments], cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
+    keep_figures(HERE / name / "figures.json", done)
     file = HERE / name / "results.md"
     if name in WRITE_THEMSELVES:
         return
@@ -49,8 +52,64 @@ def run(name: str) -> None:
     file.write_text(head + "\n".join(tables(done)) + "\n", encoding="utf-8")
 
 
+def figures_in(printed: str) -> dict[str, float]:
+    """Give the figures that a benchmark printed for the summary, by id."""
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith('{"figure"')]
+    return {row["figure"]: row["value"] for row in rows}
+
+
+def keep_figures(file: Path, printed: str) -> None:
+    """Write the figures of a run beside its tables; one that has no entry among the anchors is a mistake."""
+    found = figures_in(printed)
+    strangers = sorted(set(found) - {known["id"] for known in anchors()})
+    if strangers:
+        raise SystemExit(f"benchmarks/quality/anchors.toml lacks the figures {strangers}.")
+    if found:
+        file.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def anchors() -> list[dict[str, str]]:
+    """Give what every figure of the summary is held against."""
+    known: list[dict[str, str]] = tomllib.loads((HERE / "quality" / "anchors.toml").read_text())["figure"]
+    return known
+
+
+def summary() -> list[str]:
+    """Give the table of figures beside their anchors and targets; what was not run is left out."""
+    found: dict[str, float] = {}
+    for file in sorted(HERE.rglob("figures.json")):
+        found |= json.loads(file.read_text(encoding="utf-8"))
+    rows = [
+        f"| {a['recipe']} | {a['data']} | {a['what']} | {a['anchor'] or '-'} | {a['target'] or '-'} "
+        f"| {found[a['id']]:.4g} | {verdict(a['target'], found[a['id']])} |"
+        for a in anchors()
+        if a["id"] in found
+    ]
+    head = ["| recipe | data | figure | plain tools, others | target | nextbest | met |", "|" + "---|" * 7]
+    return [*head, *rows] if rows else []
+
+
+def verdict(target: str, value: float) -> str:
+    """Tell whether a figure meets its target: ">= 1", "<= 1", "< 1", "> 1", "within 1", "1 to 2"."""
+    words = target.split()
+    if not words:
+        return "-"
+    if words[1:2] == ["to"]:
+        return _met(float(words[0]) <= value <= float(words[2]))
+    wanted = float(words[1])
+    return _met({
+        ">=": value >= wanted, "<=": value <= wanted, "<": value < wanted, ">": value > wanted,
+        "within": abs(value) <= wanted,
+    }[words[0]])  # fmt: skip
+
+
+def _met(is_met: bool) -> str:  # noqa: FBT001 (a word for it)
+    return "yes" if is_met else "no"
+
+
 def tables(printed: str) -> list[str]:
     """Give the Markdown of what was printed; a JSON document becomes a table of its figures, JSON lines one table."""
+    printed = "\n".join(line for line in printed.splitlines() if not line.startswith('{"figure"'))
     if printed.startswith("{\n"):
         said, end = json.JSONDecoder().raw_decode(printed)
         figures = [(name, value) for name, value in said.items() if isinstance(value, int | float)]
@@ -71,7 +130,7 @@ def _cell(value: object) -> str:
 
 def page() -> str:
     """Give the text of the page."""
-    parts = [HEAD]
+    parts = [HEAD, "## In one table\n", "\n".join(summary()) + "\n"]
     for file in sorted(HERE.rglob("results.md")):
         title, _, rest = file.read_text(encoding="utf-8").partition("\n")
         parts.append(f"## {title.lstrip('# ')}\n{rest.replace(chr(10) + '## ', chr(10) + '### ').rstrip()}\n")

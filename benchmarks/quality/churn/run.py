@@ -7,6 +7,7 @@ Prints one Markdown table: ours and every baseline; flat tables by nested 5-fold
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pyarrow import parquet
 
 from nextbest.ledger import archive, create
 from nextbest.recipes.churn import Churn
+from nextbest.recipes.silence_judged import RECENCY
 
 if TYPE_CHECKING:
     from nextbest.ledger import Ledger
@@ -69,12 +71,17 @@ def show(name: str, report: Report, cpu: float) -> None:
     print(f"{report.why}\n")
 
 
-def run(name: str, recipe: Churn, ledger: Ledger | None = None) -> None:
+def run(name: str, recipe: Churn, ledger: Ledger | None = None) -> Report:
     began = time.process_time()
     report = recipe.fit(ledger, as_of=AS_OF).report
     print(f"| data | who | {' | '.join(METRICS)} | AUC 95% | seconds | CPU s |")
     print("|" + "---|" * (len(METRICS) + 5))
     show(name, report, time.process_time() - began)
+    return report
+
+
+def figure(name: str, value: float) -> None:
+    print(json.dumps({"figure": name, "value": value}))
 
 
 def main() -> int:
@@ -82,11 +89,14 @@ def main() -> int:
         print(f"The data is not at {DATA}; set NEXTBEST_SHARED_DATA.")
         return 1
     telco, mlc = DATA / "churn-telco" / "Telco-Customer-Churn.csv", DATA / "churn-mlc" / "mlc_churn.csv"
-    run("churn-telco", Churn(table=str(telco), id="customerID", label="Churn", positive="Yes"))
-    run("churn-mlc", Churn(table=str(mlc), label="churn", positive="yes"))
+    known = run("churn-telco", Churn(table=str(telco), id="customerID", label="Churn", positive="Yes")).metrics
+    for metric, short in (("auc", "auc"), ("ece", "ece"), ("top_decile_lift", "lift")):
+        figure(f"churn-telco {short}", known[metric])
+    figure("churn-mlc auc", run("churn-mlc", Churn(table=str(mlc), label="churn", positive="yes")).metrics["auc"])
     with tempfile.TemporaryDirectory() as folder, shop(Path(folder)) as ledger:
         for days in (30, 60):
-            run(f"completejourney, {days} days of silence", Churn(horizon_days=days), ledger)
+            report = run(f"completejourney, {days} days of silence", Churn(horizon_days=days), ledger)
+    figure("churn-silence lead", report.metrics["auc"] - report.baselines[RECENCY]["auc"])
     return 0
 
 
