@@ -16,7 +16,7 @@ from nextbest.errors import DataError, UnknownNameError, UsageError
 from nextbest.ledger import archive, create
 from nextbest.models import store
 from nextbest.models.unread import notes_of
-from nextbest.recipes import flat_table, judged, silence
+from nextbest.recipes import flat_table, judged, moments, silence, timeline
 from nextbest.recipes.churn import Churn
 
 if TYPE_CHECKING:
@@ -326,9 +326,9 @@ def test_shuffled_labels_cannot_be_told(ledger: Ledger, monkeypatch: pytest.Monk
     panel = silence.panel
     draw = np.random.default_rng(0)
 
-    def by_lot(*given: object) -> silence.Panel:
+    def by_lot(*given: object) -> moments.Panel:
         found = panel(*given)
-        return silence.Panel(features=found.features, actual=draw.permutation(found.actual))
+        return moments.Panel(features=found.features, actual=draw.permutation(found.actual))
 
     monkeypatch.setattr(silence, "panel", by_lot)
     report = Churn(horizon_days=60).fit(ledger, as_of=AS_OF).report
@@ -348,7 +348,7 @@ def test_labels_look_exactly_one_horizon_ahead(ledger: Ledger) -> None:
     })  # fmt: skip
     archive.append(ledger, "order", orders, source="made up")
     features = silence.feature_set(ledger)
-    found = silence.panel(ledger, silence.orders_before(ledger, AS_OF), features, silence._micros(cut), 60)
+    found = silence.panel(ledger, silence.orders_before(ledger, AS_OF), features, timeline.micros(cut), 60)
     assert found.features["subject_id"].to_pylist() == ["a", "b", "c"]
     assert found.actual.tolist() == [0.0, 0.0, 1.0]
     assert found.features["days_since_last_order"].to_pylist() == [5.0] * 3
