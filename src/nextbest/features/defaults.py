@@ -16,7 +16,8 @@ _GROSS = "revenue + coalesce(discount, 0)"
 
 def default_features(kinds_present: Container[str]) -> tuple[Feature, ...]:
     """Give the default features of the kinds that are present; none when no kind has any."""
-    found = [*_orders(kinds_present), *_visits(kinds_present), *_messages(kinds_present), *_service(kinds_present)]
+    parts = (_orders, _visits, _messages, _service, _contacts)
+    found = [feature for part in parts for feature in part(kinds_present)]
     return tuple(dict.fromkeys(found))
 
 
@@ -153,6 +154,7 @@ def _opens_alone(kinds: Container[str]) -> list[Feature]:
         found.append(Feature(name="days_since_last_message_open", kind="message_open", aggregate="recency"))
     if "message_click" in kinds:
         found += _windows("message_clicks", "message_click", "count", (30, YEAR))
+        found.append(Feature(name="days_since_last_message_click", kind="message_click", aggregate="recency"))
     return found
 
 
@@ -169,7 +171,28 @@ def _service(kinds: Container[str]) -> list[Feature]:
         found.append(Feature(name="days_since_subscription_change", kind="subscription", aggregate="recency"))
         found.append(Feature(name="subscription_amount", kind="subscription", aggregate="last", column="amount"))
         found += _windows("subscription_changes", "subscription", "count", (YEAR,))
+    return found
+
+
+# --- sales and marketing work on leads --------------------------------------------------------------------------------
+
+
+def _contacts(kinds: Container[str]) -> list[Feature]:
+    found: list[Feature] = []
     if "activity" in kinds:
-        found += _windows("activities", "activity", "count", (30, 90))
+        found += _windows("activities", "activity", "count", (7, 30, 90))
         found.append(Feature(name="days_since_last_activity", kind="activity", aggregate="recency"))
+        found.append(Feature(name="days_since_first_activity", kind="activity", aggregate="tenure"))
+        found.append(Feature(name="activities_trend", kind="activity", aggregate="trend", window_days=60))
+        found += _windows("distinct_activity_types", "activity", "distinct", (90,), column="activity_type")
+    for kind in ("call", "touch"):
+        if kind in kinds:
+            found += _windows(f"{kind}s" if kind == "call" else "touches", kind, "count", (30, 90))
+            found.append(Feature(name=f"days_since_last_{kind}", kind=kind, aggregate="recency"))
+    if "touch" in kinds:
+        found += _windows("distinct_touch_channels", "touch", "distinct", (90,), column="channel")
+    if "custom" in kinds:
+        found += _windows("other_events", "custom", "count", (7, 30))
+        found += _windows("distinct_other_events", "custom", "distinct", (90,), column="name")
+        found.append(Feature(name="days_since_last_other_event", kind="custom", aggregate="recency"))
     return found

@@ -37,6 +37,12 @@ _COUNTED = {
     "items": ("item bought", "items bought"),
     "subscription_changes": ("change of subscription", "changes of subscription"),
     "activities": ("sales activity", "sales activities"),
+    "distinct_activity_types": ("kind of sales activity", "kinds of sales activity"),
+    "calls": ("call", "calls"),
+    "touches": ("marketing contact", "marketing contacts"),
+    "distinct_touch_channels": ("marketing channel", "marketing channels"),
+    "other_events": ("other event", "other events"),
+    "distinct_other_events": ("kind of other event", "kinds of other event"),
     "predicted_number_of_orders": ("order expected", "orders expected"),
 }
 _MONEY = {
@@ -55,7 +61,7 @@ _SHARE = {
     "churn_probability": "likely to stop ordering",
     "probability_alive": "likely to be still a customer",
     "win_probability": "likely to be won",
-    "lead_score": "likely to convert",
+    "conversion_probability": "likely to convert",
 }
 _DAYS = {
     "average_days_between_orders": "{} between orders",
@@ -63,8 +69,14 @@ _DAYS = {
     "days_since_subscription_change": "{} since the subscription changed",
 }
 _AVERAGE = {"items_per_order": "items per order", "average_rating": "stars given on average"}
+_POINTS = {
+    "lead_score": "of 100 points as a lead",
+    "fit_score": "of 100 points for who they are",
+    "engagement_score": "of 100 points for what they did",
+}
 _WHAT = {"cart_add": "product put in the cart", "message_open": "message opened", "ticket": "support case",
-         "activity": "sales activity"}  # fmt: skip
+         "message_click": "message clicked", "activity": "sales activity", "touch": "marketing contact",
+         "other_event": "other event"}  # fmt: skip
 _UNTOLD = {"average_order_value": "no orders yet", "average_days_between_orders": "fewer than two orders",
            "order_gap_deviation_days": "fewer than three orders"}  # fmt: skip
 
@@ -103,6 +115,8 @@ def _known(stem: str, value: float, currency: str) -> str:
         return f"{_percent(value)} {_SHARE[stem]}"
     if stem in _DAYS:
         return _DAYS[stem].format(_days(value))
+    if stem in _POINTS:
+        return f"{value:.0f} {_POINTS[stem]}"
     return f"{_number(value)} {_AVERAGE[stem]}" if stem in _AVERAGE else ""
 
 

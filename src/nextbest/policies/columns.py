@@ -30,7 +30,8 @@ PREDICTIONS = frozenset({
     "predicted_clv", "predicted_clv_low", "predicted_clv_high",
     "predicted_number_of_orders", "predicted_number_of_orders_low", "predicted_number_of_orders_high",
     "probability_alive", "historic_clv", "average_order_value", "average_days_between_orders",
-    "expected_next_order_date", "lead_score", "win_probability",
+    "expected_next_order_date", "lead_score", "fit_score", "engagement_score", "conversion_probability",
+    "sales_ready", "win_probability",
 })  # fmt: skip
 
 
