@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from nextbest.models import encode, evaluate, folds, logistic, trees
+from nextbest.models import curves, encode, evaluate, folds, logistic, trees
 from nextbest.models.boosting import TREES, Boosting, fitted_state
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ class Judged:
     def baseline_metrics(self) -> dict[str, dict[str, float]]:
         """The same metrics for every baseline."""
         return {n: rounded(evaluate.probability_metrics(self.actual, p)) for n, p in self.baselines.items()}
+
+    def details(self) -> dict[str, list[dict[str, Any]]]:
+        """What a model card draws: `calibration`, and `capture` beside the baselines."""
+        return {
+            "calibration": curves.calibration(self.actual, self.ours),
+            "capture": curves.capture(self.actual, self.ours, self.baselines),
+        }
 
 
 def cross_validated(features: pa.Table, actual: Vector, model: Boosting, *, count: int = 5, seed: int = 0) -> Judged:

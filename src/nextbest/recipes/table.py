@@ -113,6 +113,7 @@ def _fit(asked: Asked, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
         metrics=judgement.metrics(),
         intervals=judgement.intervals(),
         baselines=judgement.baseline_metrics(),
+        details=judgement.details(),
         left_out=(*leaked, *model.left_out),
         top_features=contributions.top_features(model, features),
     )
