@@ -241,6 +241,8 @@ def settings_of(recipe: str, pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         if "=" not in pair:
             raise UsageError(f"--set takes name=value, such as --set horizon_days=90. Got '{pair}'.")
+    if not pairs:  # also for a recipe that is declared in nextbest.toml under a name of its own
+        return {}
     return registry.from_text("recipes", recipe, dict(pair.split("=", 1) for pair in pairs))
 
 

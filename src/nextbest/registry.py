@@ -21,6 +21,7 @@ from nextbest.errors import ConfigError, nearest, unknown
 BUILT_IN: dict[str, dict[str, str]] = {
     "recipes": {
         "churn": "nextbest.recipes.churn:Churn",
+        "propensity": "nextbest.recipes.propensity:Propensity",
         "value": "nextbest.recipes.value:Value",
     },
     "models": {
@@ -65,9 +66,14 @@ def find(group: str, name: str) -> type[Any]:
 
 
 def make(group: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 (one of four makers)
-    """Construct the maker of that name from its settings; an unknown setting is refused with the nearest known one."""
-    cls = find(group, name)
+    """Construct the maker of that name from its settings; an unknown setting is refused with the nearest known one.
+
+    A recipe may be declared under a name of its own: the setting `recipe` then says which one it is.
+    """
     given = dict(settings or {})
+    if group == "recipes" and "recipe" in given:
+        return make(group, given.pop("recipe"), {**given, "name": _own(name)})
+    cls = find(group, name)
     known = [f.name for f in fields(cls) if f.init]
     for key in given:
         if key not in known:
@@ -77,6 +83,13 @@ def make(group: str, name: str, settings: Mapping[str, Any] | None = None) -> An
             raise ConfigError(message)
     hints = _hints(cls)
     return cls(**{key: _checked(name, key, value, hints.get(key, Any)) for key, value in given.items()})
+
+
+def _own(name: str) -> str:
+    """Give the name that a declared recipe goes by; raises when a built-in or installed one is called so."""
+    if name in names("recipes"):
+        raise ConfigError(f"A recipe cannot be declared as '{name}': there is one of that name. Choose another name.")
+    return name
 
 
 def from_text(group: str, name: str, pairs: Mapping[str, str]) -> dict[str, Any]:

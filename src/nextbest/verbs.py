@@ -228,19 +228,41 @@ def effect_table(effect: Effect) -> pa.Table:
     return pa.table({name: [row[name] for row in rows] for name in columns})
 
 
-def explain(ledger: Ledger, what: str, subject_id: str, *, as_of: When = None) -> Explanation:
-    """Say in sentences why a recipe predicts what it does for a subject, or why a play decided as it did."""
+def explain(
+    ledger: Ledger,
+    what: str,
+    subject_id: str | None = None,
+    *,
+    as_of: When = None,
+    table: pa.Table | str | Path | None = None,
+    changeable: Sequence[str] = (),
+    threshold: float | None = None,
+) -> Explanation:
+    """Say in sentences why a recipe predicts what it does for a subject, or why a play decided as it did.
+
+    Without a subject: what the model card of a recipe says, in short (`operations.card` gives it whole). *changeable*
+    and *threshold* say what may be changed to carry the prediction across; *table* is the recipe's flat table.
+    """
     from nextbest.ledger import identities
     from nextbest.models import store
-    from nextbest.trust.explain import explain_latest_decision, explain_prediction
+    from nextbest.trust import card
+    from nextbest.trust.explain import explain_latest_decision
+    from nextbest.trust.prediction import explain_prediction
 
     if what in plays(ledger):
+        if subject_id is None:
+            raise UsageError(f"For whom? Say whose decision of the play '{what}' is to be explained.")
         return explain_latest_decision(ledger, what, identities.resolve(ledger, subject_id))
-    if what in registry.names("recipes"):
-        fitted = store.latest(ledger, what)
-        known = subject_id if fitted.settings.get("table") else identities.resolve(ledger, subject_id)
-        return explain_prediction(ledger, fitted, known, as_of=_moment(ledger, as_of))
-    raise unknown("recipe or play", what, [*registry.names("recipes"), *plays(ledger)])
+    if what not in (*registry.names("recipes"), *ledger.config.recipes):
+        raise unknown("recipe or play", what, [*registry.names("recipes"), *plays(ledger)])
+    fitted, moment = store.latest(ledger, what), _moment(ledger, as_of)
+    if subject_id is None:
+        return card.in_short(card.card(ledger, fitted, as_of=moment, table=table))
+    flat = table is not None or fitted.settings.get("table")
+    known = subject_id if flat else identities.resolve(ledger, subject_id)
+    return explain_prediction(
+        ledger, fitted, known, as_of=moment, table=table, changeable=changeable, threshold=threshold
+    )
 
 
 def newest(ledger: Ledger, recipe: str) -> Fitted:

@@ -76,7 +76,6 @@ class Asked:
     span: tuple[int, int]
     rows: Rows
     words: Words
-    subjects: int
     baselines: Baselines
     against: str
     against_word: str
@@ -110,9 +109,9 @@ def learn(asked: Asked, *, as_of: datetime) -> Learnt:
     cuts = cut_moments(asked.span, asked.horizon_days, first=asked.first)
     if len(cuts) < 2:
         return Learnt(report=_too_short(report, asked, as_of))
-    panels = [asked.rows(cut) for cut in fitting_in(cuts, asked.subjects)]
-    judging, *earlier = panels
-    learning = stacked(earlier)
+    judging = asked.rows(cuts[0])
+    earlier = [asked.rows(cut) for cut in fitting_in(cuts, len(judging.actual))[1:]]
+    panels, learning = [judging, *earlier], stacked(earlier)
     missing = _too_few(asked, judging, learning)
     if missing:
         return Learnt(report=_why(report, missing, rows=len(learning.actual), positives=int(learning.actual.sum())))
@@ -170,9 +169,9 @@ def cut_moments(span: tuple[int, int], horizon_days: int, *, first: int | None =
     return [cut for k in range(1, MOST_CUTS + 1) if (cut := span[1] - k * step) >= since]
 
 
-def fitting_in(cuts: Sequence[int], subjects: int) -> Sequence[int]:
-    """Give as many of the latest cuts as stay within the rows worth learning from, at least two."""
-    return cuts[: max(2, MOST_ROWS // max(1, subjects))]
+def fitting_in(cuts: Sequence[int], rows: int) -> Sequence[int]:
+    """Give as many of the latest cuts as stay within the rows worth learning from, at so many each; at least two."""
+    return cuts[: max(2, MOST_ROWS // max(1, rows))]
 
 
 def panel(
@@ -208,9 +207,12 @@ def stacked(panels: Sequence[Panel]) -> Panel:
 # --- a baseline -------------------------------------------------------------------------------------------------------
 
 
-def one_column(name: str, learning: Panel, judging: Panel) -> Vector:
-    """Give the probability by logistic regression on one column and its logarithm; missing counts by itself."""
-    rows = [p.features[name].to_numpy(zero_copy_only=False).reshape(-1, 1) for p in (learning, judging)]
+def columns_alone(names: Sequence[str], learning: Panel, judging: Panel) -> Vector:
+    """Give the probability by logistic regression on a few columns and their logarithms; missing counts by itself."""
+    rows = [
+        np.column_stack([p.features[name].to_numpy(zero_copy_only=False) for name in names])
+        for p in (learning, judging)
+    ]
     line = logistic.fit(rows[0], learning.actual, task="classification", levels={})
     return np.asarray(1 / (1 + np.exp(-np.clip(logistic.scores(line, rows[1]), -35, 35))))
 
@@ -231,7 +233,7 @@ def _report(report: Report, asked: Asked, judgement: Judged, every: Panel, model
         baselines=judgement.baseline_metrics(),
         left_out=model.left_out,
         top_features=contributions.top_features(model, every.features),
-        details={"dates": {"from": iso(asked.first)[:10], "to": iso(asked.span[1])[:10]}},
+        details={**judgement.details(), "dates": {"from": iso(asked.first)[:10], "to": iso(asked.span[1])[:10]}},
     )
 
 

@@ -43,7 +43,7 @@ def learn(ledger: Any, *, as_of: datetime, horizon_days: int, seed: int) -> Lear
         return {RECENCY: recency_alone(learning, judging), **buying_process(histories(orders, last), horizon_days)}
 
     asked = moments.Asked(
-        recipe="churn", horizon_days=horizon_days, span=orders.span(as_of), rows=rows, subjects=len(orders.subject_ids),
+        recipe="churn", horizon_days=horizon_days, span=orders.span(as_of), rows=rows,
         words=moments.Words(
             events="orders", happened=f"had no order within {horizon_days} days", happened_not="had one",
             judged_on="who fell silent after", load="orders",

@@ -8,7 +8,7 @@ import numpy as np
 
 from nextbest import registry
 from nextbest.errors import NextbestError
-from nextbest.recipes.moments import Panel, one_column
+from nextbest.recipes.moments import Panel, columns_alone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ _RECENCY_FEATURE = "days_since_last_order"
 
 def recency_alone(learning: Panel, judging: Panel) -> Vector:
     """Give the probability of silence by logistic regression on days since the last order and their logarithm."""
-    return one_column(_RECENCY_FEATURE, learning, judging)
+    return columns_alone([_RECENCY_FEATURE], learning, judging)
 
 
 def buying_process(histories: pa.Table, horizon_days: int) -> dict[str, Vector]:
