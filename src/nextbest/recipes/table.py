@@ -13,6 +13,7 @@ import time as clock
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from nextbest.errors import DataError, UsageError
@@ -24,8 +25,12 @@ from nextbest.recipes.fitting import model_id, not_enough, probabilities, traini
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    Also = Callable[[Report, judged.Judged, NDArray[np.int64], flat_table.Labelled], Report]
 
 FEWEST_OF_A_CLASS = 30  # below, the AUC of even a good model has an interval wider than 0.2 (Hanley and McNeil 1982)
 FOLDS = 5
@@ -38,6 +43,8 @@ class Asked:
     """What a recipe asks of a table: its name, the public name of its prediction, and the settings people gave.
 
     `question` is said when `label` is missing; `settings` rebuild the recipe and are kept with what was learnt.
+    `also` gives the report with what a recipe adds, from how it was judged, the places of the rows that judged (rising,
+    as in the judgement), and all labelled rows.
     """
 
     recipe: str
@@ -52,6 +59,7 @@ class Asked:
     model: str = "boosting"
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    also: Also | None = None
 
 
 def asked_by(recipe: Any, *, prediction: str, question: str = QUESTION) -> Asked:  # noqa: ANN401 (any recipe)
@@ -117,6 +125,8 @@ def _fit(asked: Asked, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
         left_out=(*leaked, *model.left_out),
         top_features=contributions.top_features(model, features),
     )
+    if asked.also is not None:
+        report = asked.also(report, judgement, np.arange(len(rows.actual)) if split is None else split[1], rows)
     parts = {"model": training_subjects(ledger, model, rows.subject_ids)}
     return Fitted(
         model_id=model_id(asked.recipe, parts, report.as_of), recipe=asked.recipe, settings=asked.settings,
