@@ -19,17 +19,17 @@ import numpy as np
 import pyarrow as pa
 
 from nextbest.errors import DataError, ModelError
-from nextbest.models import calibrate, encode, folds, intervals, logistic, trees
-from nextbest.models.blend import blend_weight
+from nextbest.models import cross_fit, encode, encode_read, intervals, logistic, trees
 from nextbest.models.presets import Preset, preset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float64]
     Vector = NDArray[np.float64]
+    Halves = tuple[encode.Encoder, logistic.Linear, bytes]
 
 TREES, DOCUMENT = "trees.txt", "model.json"
 _FORMAT = 1
@@ -54,41 +54,22 @@ class Boosting:
 
     def fit(self, features: pa.Table, label: pa.Table) -> Self:
         """Give a fitted copy; raises `DataError` for a label that cannot be learnt from."""
-        actual = _label(label, self.task, features.num_rows)
-        encoder, matrix = encode.learn(features, seed=self.seed)
-        if not encoder.columns:
-            raise DataError(f"No column can be learnt from. Left out: {_reasons(encoder)}.")
-        groups = features[encode.SUBJECT].to_pylist() if encode.SUBJECT in features.column_names else None
-        rarer = int(min(actual.sum(), (1 - actual).sum())) if self.task == "classification" else None
-        size = preset(len(actual), rarer)
-        held_out = self._held_out(encoder, matrix, actual, groups, size)
-        linear, grown = self._halves(encoder, matrix, actual, size)
-        document = {
-            "format": _FORMAT, "task": self.task, "preset": size.name, "rows": len(actual),
-            "encoder": encoder.document(), "linear": linear.document(), **_learn_blend(held_out, self.task, self.level),
-        }  # fmt: skip
-        written = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-        return replace(self, files={DOCUMENT: written, TREES: grown})
+        return replace(self, files=learn(self, features, label)[0].files)
 
     def predict(self, features: pa.Table) -> pa.Table:
         """Give `prediction`, `low`, `high` per row."""
         document, encoder, _ = fitted_state(self)
         scores = self.scores(encode.matrix(encoder, features))
-        prediction = _response(document, scores)
+        prediction = cross_fit.response(document, scores)
         low, high = intervals.apply(document["interval"], prediction)
         return pa.table({"prediction": prediction, "low": low, "high": high})
 
     def scores(self, matrix: Matrix) -> Vector:
         """Give the blended score per row of an encoded matrix: log-odds, amount or log amount, not yet calibrated."""
         document, _, linear = fitted_state(self)
-        threads = self._threads(len(matrix))
+        threads = _threads(self, len(matrix))
         straight, grown = logistic.scores(linear, matrix), trees.scores(self.files[TREES], matrix, num_threads=threads)
-        if (
-            document["task"] == "tweedie"
-        ):  # on the scale of logarithms a line that goes on and on ends in absurd amounts
-            straight = np.clip(straight, *document["reach"])
-        blended: Vector = document["weight"] * grown + (1 - document["weight"]) * straight
-        return blended
+        return cross_fit.blended(document, straight, grown)
 
     @property
     def left_out(self) -> tuple[Mapping[str, str], ...]:
@@ -105,37 +86,96 @@ class Boosting:
         encoder = fitted_state(self)[1]
         return encode.made_up(encoder, seed=self.seed)
 
-    def _threads(self, rows: int) -> int:
-        """Give the threads worth using: for few rows a team of threads waits longer for itself than it works."""
-        return self.num_threads if rows >= _ROWS_FOR_THREADS else 1
 
-    def _halves(
-        self, encoder: encode.Encoder, matrix: Matrix, actual: Vector, size: Preset
-    ) -> tuple[logistic.Linear, bytes]:
-        linear = logistic.fit(matrix, actual, task=self.task, levels=encoder.categories, seed=self.seed)
+def learn(
+    model: Boosting, features: pa.Table, label: pa.Table, *, splits: Sequence[cross_fit.Split] | None = None
+) -> tuple[Boosting, cross_fit.HeldOut]:
+    """Give a fitted copy, and the scores of rows by halves that had not seen them, from which it is calibrated.
+
+    Every split learns encoding and both halves anew. *splits* are (learning, judging) places; left out, the size of
+    the table decides (`presets`): folds, or for very many rows one part, and then the halves that it judged are kept.
+    """
+    task = _task(model, features, _label(label, model.task, features.num_rows))
+    size = task.size
+    chosen = splits or cross_fit.splits(task.actual, size.folds, seed=model.seed, groups=task.groups)
+    kept = task.halves(None) if splits or size.refit else None
+    # Small trees grow side by side; large ones share the threads, each tree using all of them.
+    side_by_side = 1 if _threads(model, len(task.actual)) > 1 else model.num_threads
+    with ThreadPoolExecutor(max_workers=side_by_side) as pool:
+        learnt = list(pool.map(task.split, chosen))
+    encoder, linear, grown = kept or learnt[0][0]
+    held_out = cross_fit.gathered([judged for _, judged in learnt], task.actual, seed=model.seed)
+    document = {
+        "format": _FORMAT, "task": model.task, "preset": size.name, "rows": len(task.actual),
+        "encoder": encoder.document(), "linear": linear.document(),
+        **cross_fit.learn_blend(held_out, task=model.task, level=model.level),
+    }  # fmt: skip
+    written = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return replace(model, files={DOCUMENT: written, TREES: grown}), held_out
+
+
+def splits_of(model: Boosting, features: pa.Table, actual: Vector, *, rows: cross_fit.Places) -> list[cross_fit.Split]:
+    """Give the splits, as places among *rows*, that a model of these rows would be calibrated by."""
+    grouped = encode.SUBJECT in features.column_names
+    groups = features[encode.SUBJECT].take(rows).to_pylist() if grouped else None
+    rarer = int(min(actual[rows].sum(), (1 - actual[rows]).sum())) if model.task == "classification" else None
+    return cross_fit.splits(actual[rows], preset(len(rows), rarer).folds, seed=model.seed, groups=groups)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """A table that was read once, from which halves are learnt over and over on other rows."""
+
+    model: Boosting
+    actual: Vector
+    columns: tuple[encode_read.Read, ...]
+    salt: str
+    groups: list[str] | None
+    size: Preset
+
+    def halves(self, rows: cross_fit.Places | None) -> Halves:
+        """Give encoder, line and trees of some rows, or of all."""
+        groups, actual, columns = self.groups, self.actual, self.columns
+        if rows is not None:
+            actual, columns = actual[rows], tuple(c.taken(rows) for c in columns)
+            groups = None if groups is None else [groups[i] for i in rows]
+        seed, size, task = self.model.seed, self.size, self.model.task
+        encoder, matrix = encode.learn_from(columns, salt=self.salt, seed=seed, actual=actual, groups=groups)
+        if not encoder.columns:
+            raise DataError(f"No column can be learnt from. Left out: {_reasons(encoder)}.")
+        linear = logistic.fit(matrix, actual, task=task, levels=encoder.categories, seed=seed, shrink=size.line)
         grown = trees.grow(
-            matrix, actual, task=self.task, parameters=size.parameters, rounds=size.rounds,
-            categories=_as_sets(encoder, len(actual)), seed=self.seed, num_threads=self._threads(len(actual)),
+            matrix, actual, task=task, parameters=size.parameters, rounds=size.rounds,
+            categories=_as_sets(encoder, len(actual)), seed=seed, num_threads=_threads(self.model, len(self.actual)),
         )  # fmt: skip
-        return linear, grown
+        return encoder, linear, grown
 
-    def _held_out(
-        self, encoder: encode.Encoder, matrix: Matrix, actual: Vector, groups: list[str] | None, size: Preset
-    ) -> tuple[Vector, Vector, Vector]:
-        """Give (linear score, tree score, actual) of rows scored by halves that had not seen them."""
-        fold = folds.assign(actual, size.folds, seed=self.seed, groups=groups)
-        found = np.full((len(actual), 2), np.nan)
+    def split(self, split: cross_fit.Split) -> tuple[Halves, tuple[cross_fit.Places, Vector, Vector]]:
+        """Give the halves of the learning rows, and the judging rows with their scores."""
+        learning, judging = split
+        encoder, linear, grown = self.halves(learning)
+        matrix = encode.apply(encoder, [c.taken(judging) for c in self.columns])
+        straight = logistic.scores(linear, matrix)
+        raw = trees.scores(grown, matrix, num_threads=_threads(self.model, len(matrix)))
+        return (encoder, linear, grown), (judging, straight, raw)
 
-        def one(number: int) -> None:
-            out = fold == number
-            linear, grown = self._halves(encoder, matrix[~out], actual[~out], size)
-            found[out, 0] = logistic.scores(linear, matrix[out])
-            found[out, 1] = trees.scores(grown, matrix[out])
 
-        # Small trees grow side by side; large ones share the threads, each tree using all of them.
-        with ThreadPoolExecutor(max_workers=1 if self._threads(len(actual)) > 1 else self.num_threads) as pool:
-            list(pool.map(one, range(size.folds)))
-        return found[:, 0], found[:, 1], actual
+def _task(model: Boosting, features: pa.Table, actual: Vector) -> _Task:
+    grouped = encode.SUBJECT in features.column_names
+    rarer = int(min(actual.sum(), (1 - actual).sum())) if model.task == "classification" else None
+    return _Task(
+        model=model,
+        actual=actual,
+        columns=encode_read.read(features, without=(encode.SUBJECT,)),
+        salt=encode.salt_of(features, model.seed),
+        groups=features[encode.SUBJECT].to_pylist() if grouped else None,
+        size=preset(len(actual), rarer),
+    )
+
+
+def _threads(model: Boosting, rows: int) -> int:
+    """Give the threads worth using: for few rows a team of threads waits longer for itself than it works."""
+    return model.num_threads if rows >= _ROWS_FOR_THREADS else 1
 
 
 def fitted_state(model: Boosting) -> tuple[Mapping[str, Any], encode.Encoder, logistic.Linear]:
@@ -152,32 +192,6 @@ def _parsed(written: bytes) -> tuple[Mapping[str, Any], encode.Encoder, logistic
         return document, encode.restore(document["encoder"]), logistic.restore(document["linear"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{DOCUMENT} of a boosting model cannot be read: {error}. Fit the model again.") from error
-
-
-def _learn_blend(held_out: tuple[Vector, Vector, Vector], task: str, level: float) -> dict[str, Any]:
-    """Give the weight of the trees, the calibration and the interval, all from held-out scores."""
-    straight, grown, actual = held_out
-    weight = blend_weight(straight, grown, actual, task)
-    blended = weight * grown + (1 - weight) * straight
-    document: dict[str, Any] = {"task": task, "weight": weight}
-    if task == "classification":
-        document["calibration"] = calibrate.fit(blended, actual)
-    elif task == "tweedie":
-        total = float(np.exp(blended).sum())
-        document["reach"] = [float(straight.min()), float(straight.max())]
-        document["factor"] = float(actual.sum()) / total if total > 0 else 1.0
-    predicted = _response(document, blended)
-    document["interval"] = intervals.fit(predicted, actual, task=task, level=level)
-    return document
-
-
-def _response(document: Mapping[str, Any], scores: Vector) -> Vector:
-    if document["task"] == "classification":
-        return calibrate.apply(document["calibration"], scores)
-    if document["task"] == "tweedie":
-        amounts: Vector = document["factor"] * np.exp(np.clip(scores, -30, 30))
-        return amounts
-    return scores
 
 
 def _label(label: pa.Table, task: str, rows: int) -> Vector:

@@ -38,11 +38,11 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def numbers(array: pa.Array) -> NDArray[np.float64] | None:
+def numbers(array: pa.Array, counts: NDArray[np.int64] | None = None) -> NDArray[np.float64] | None:
     """Give the values as float64, missing and infinite ones as NaN; None when they are not numbers.
 
     Text counts as numbers when almost every value is one ("1234.5", "1.234,50", "1,234.50", "$12", "85%") and none
-    starts with a zero it would lose ("01234" is a code).
+    starts with a zero it would lose ("01234" is a code). *counts* weigh the values, when each stands for many rows.
     """
     if pa.types.is_boolean(array.type) or pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return _floats(array.cast(pa.float64(), safe=False))
@@ -50,16 +50,17 @@ def numbers(array: pa.Array) -> NDArray[np.float64] | None:
         return _floats(array.cast(pa.float64(), safe=False))
     if pa.types.is_null(array.type):
         return np.full(len(array), np.nan)
-    return _from_text(array) if is_text(array.type) else None
+    return _from_text(array, counts) if is_text(array.type) else None
 
 
-def _from_text(array: pa.Array) -> NDArray[np.float64] | None:
+def _from_text(array: pa.Array, counts: NDArray[np.int64] | None) -> NDArray[np.float64] | None:
     present = len(array) - array.null_count
     if not present:
         return np.full(len(array), np.nan)
     if pc.any(pc.match_substring_regex(array, _LEADING_ZERO)).as_py():
         return None
-    return parsed if (parsed := read_numbers(array)) is not None and _share(parsed, present) >= _MOSTLY else None
+    parsed = read_numbers(array)
+    return parsed if _share(parsed, present, counts) >= _MOSTLY else None
 
 
 def read_numbers(array: pa.Array) -> NDArray[np.float64]:
@@ -74,8 +75,11 @@ def read_numbers(array: pa.Array) -> NDArray[np.float64]:
     return _floats(good.cast(pa.float64()))
 
 
-def days(array: pa.Array) -> NDArray[np.float64] | None:
-    """Give dates and times as days since 1970-01-01 (UTC), NaN where missing; None when they are not dates."""
+def days(array: pa.Array, counts: NDArray[np.int64] | None = None) -> NDArray[np.float64] | None:
+    """Give dates and times as days since 1970-01-01 (UTC), NaN where missing; None when they are not dates.
+
+    *counts* weigh the values, when each stands for many rows.
+    """
     if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
         stamp = array.cast(pa.timestamp("us", tz=getattr(array.type, "tz", None)))
         return _floats(stamp.cast(pa.int64()).cast(pa.float64())) / 86_400e6
@@ -84,7 +88,7 @@ def days(array: pa.Array) -> NDArray[np.float64] | None:
     present = len(array) - array.null_count
     for form in _DATE_FORMATS:
         found = read_days(array, form)
-        if present and _share(found, present) >= _MOSTLY:
+        if present and _share(found, present, counts) >= _MOSTLY:
             return found
     return None
 
@@ -102,5 +106,6 @@ def _floats(array: pa.Array) -> NDArray[np.float64]:
     return values
 
 
-def _share(values: NDArray[np.float64], present: int) -> float:
-    return float(np.isfinite(values).sum()) / present
+def _share(values: NDArray[np.float64], present: int, counts: NDArray[np.int64] | None) -> float:
+    read = np.isfinite(values)
+    return float(read.sum()) / present if counts is None else float(counts[read].sum()) / float(counts.sum())

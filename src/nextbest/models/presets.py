@@ -19,7 +19,11 @@ _ROWS_PER_RARE = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """One size of model: the trees, the shrinkage of the linear part, and how its calibration is learnt."""
+    """One size of model: the trees, the shrinkage of the linear part, and how its calibration is learnt.
+
+    `folds` hold out every row once; 1 stands for one part of the rows. With `refit` the kept model learns from all
+    rows; without, it is the one that was judged: a fifth more of a million rows adds less than judging another costs.
+    """
 
     name: str
     below: float
@@ -31,6 +35,8 @@ class Preset:
     rows: float
     shrink: float
     folds: int
+    refit: bool = True
+    line: float = 3.0
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -48,10 +54,10 @@ class Preset:
 
 PRESETS = (
     Preset(name="hundreds", below=1_000, rounds=200, rate=0.02, leaves=4, min_rows=20, columns=0.5, rows=1.0, shrink=10.0, folds=5),  # noqa: E501 (a table)
-    Preset(name="thousands", below=20_000, rounds=400, rate=0.02, leaves=8, min_rows=40, columns=0.5, rows=1.0, shrink=5.0, folds=4),  # noqa: E501
+    Preset(name="thousands", below=20_000, rounds=400, rate=0.02, leaves=8, min_rows=40, columns=0.5, rows=1.0, shrink=5.0, folds=5),  # noqa: E501
     Preset(name="ten thousands", below=100_000, rounds=500, rate=0.03, leaves=15, min_rows=60, columns=0.6, rows=0.8, shrink=5.0, folds=3),  # noqa: E501
-    Preset(name="hundred thousands", below=1_000_000, rounds=500, rate=0.05, leaves=31, min_rows=100, columns=0.7, rows=0.7, shrink=5.0, folds=2),  # noqa: E501
-    Preset(name="millions", below=float("inf"), rounds=400, rate=0.08, leaves=63, min_rows=200, columns=0.7, rows=0.5, shrink=5.0, folds=2),  # noqa: E501
+    Preset(name="hundred thousands", below=1_000_000, rounds=500, rate=0.05, leaves=31, min_rows=100, columns=0.7, rows=0.7, shrink=5.0, folds=1),  # noqa: E501
+    Preset(name="millions", below=float("inf"), rounds=400, rate=0.08, leaves=63, min_rows=200, columns=0.7, rows=0.5, shrink=5.0, folds=1, refit=False),  # noqa: E501
 )  # fmt: skip
 
 

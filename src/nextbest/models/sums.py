@@ -1,7 +1,7 @@
 """Matrix products without a team of threads: small ones wait longer for the team than they work.
 
-NumPy's own loops also add in the same order on every machine and for any number of threads, so that the same seed
-gives the same bytes.
+Blocks too small for a team, and NumPy's own loops, also add in the same order for any number of threads, so that the
+same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
     Vector = NDArray[np.float64]
 
-_TEAM_FROM = 4e9  # multiplications: seconds for one thread
+_ALONE_BELOW = 262_144  # multiplications: OpenBLAS computes so few with one thread, however many it may use
+_LEAST_BLOCK = 32
 
 
 def gram(left: Matrix, right: Matrix) -> Matrix:
-    """Give `left.T @ right` of two tall matrices."""
-    if float(len(left)) * left.shape[1] * right.shape[1] > _TEAM_FROM:
-        return np.asarray(left.T @ right)
-    found: Matrix = np.einsum("ni,nj->ij", left, right)
+    """Give `left.T @ right` of two tall matrices, block of rows by block of rows, summed in the order of the rows."""
+    found = np.zeros((left.shape[1], right.shape[1]))
+    block = max(_LEAST_BLOCK, _ALONE_BELOW // max(1, left.shape[1] * right.shape[1]))
+    for start in range(0, len(left), block):
+        found += left[start : start + block].T @ right[start : start + block]
     return found
 
 

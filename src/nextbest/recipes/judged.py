@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from nextbest.models import curves, encode, evaluate, folds, logistic, trees
+from nextbest.models import boosting, cross_fit, curves, encode, evaluate, logistic, trees
 from nextbest.models.boosting import TREES, Boosting, fitted_state
+from nextbest.models.presets import preset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,11 +56,65 @@ class Judged:
         }
 
 
-def cross_validated(features: pa.Table, actual: Vector, model: Boosting, *, count: int = 5, seed: int = 0) -> Judged:
-    """Give every row's prediction by a model that learnt, and was calibrated, on the other folds."""
-    fold = folds.assign(actual, count, seed=seed)
-    splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(count)]
-    return held_out(features, actual, model, splits)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """A model that learnt from all rows, how it was judged on rows that had not taught it, and which rows judged."""
+
+    model: Any
+    judged: Judged
+    rows: NDArray[np.int64]
+
+
+def learn(features: pa.Table, actual: Vector, model: Any, *, split: Split | None = None, seed: int = 0) -> Learnt:  # noqa: ANN401 (any model)
+    """Give the fitted model and its judgement; a *split* by time judges, else folds, or one part of very many rows.
+
+    The house model is judged by the very fits that calibrate it. Any other is fitted anew for every fold.
+    """
+    if not isinstance(model, Boosting):
+        return _learn_any(features, actual, model, split=split, seed=seed)
+    label = pa.table({"label": actual})
+    if split is None:
+        fitted, found = boosting.learn(model, features, label)
+        return Learnt(model=fitted, judged=_crosswise(found, actual), rows=found.rows)
+    inner = [(split[0][a], split[0][b]) for a, b in boosting.splits_of(model, features, actual, rows=split[0])]
+    fitted, found = boosting.learn(model, features, label, splits=[*inner, split])
+    last = found.of(found.part == len(inner))
+    ours = cross_fit.crosswise(found, task=model.task, asked=[len(inner)])
+    judged = replace(_crosswise(last, actual[split[0]]), ours=ours[found.part == len(inner)])
+    return Learnt(model=fitted, judged=judged, rows=last.rows)
+
+
+def _crosswise(found: cross_fit.HeldOut, taught: Vector) -> Judged:
+    """Give every row its probability by blend and calibration of the other parts, beside either half by itself."""
+    rate = np.full(len(found.rows), float(taught.mean()))
+    halves = (1 / (1 + np.exp(-np.clip(s, -35, 35))) for s in (found.straight, found.grown))
+    several = len(np.unique(found.part)) > 1
+    ours = cross_fit.crosswise(found, task="classification") if several else rate
+    names = (MAJORITY, LOGISTIC, TREES_ALONE)
+    return Judged(actual=found.actual, ours=ours, baselines=dict(zip(names, (rate, *halves), strict=True)))
+
+
+def _learn_any(features: pa.Table, actual: Vector, model: Any, *, split: Split | None, seed: int) -> Learnt:  # noqa: ANN401
+    splits = [split] if split else cross_fit.splits(actual, folds_for(actual), seed=seed)
+    rate = float(np.mean([actual[learning].mean() for learning, _ in splits]))
+    found = []
+    for learning, judging in splits:
+        table, asked = features.take(learning), features.take(judging)
+        ours = model.fit(table, pa.table({"label": actual[learning]})).predict(asked)["prediction"].to_numpy()
+        encoder, matrix = encode.learn(table, seed=seed)
+        line = logistic.fit(matrix, actual[learning], task="classification", levels=encoder.categories, seed=seed)
+        score = logistic.scores(line, encode.matrix(encoder, asked))
+        found.append((judging, ours, 1 / (1 + np.exp(-np.clip(score, -35, 35)))))
+    rows, ours, straight = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    order = np.argsort(rows, kind="stable")
+    baselines = {MAJORITY: np.full(len(rows), rate), LOGISTIC: straight[order]}
+    judged = Judged(actual=actual[rows[order]], ours=ours[order], baselines=baselines)
+    return Learnt(model=model.fit(features, pa.table({"label": actual})), judged=judged, rows=rows[order])
+
+
+def folds_for(actual: Vector) -> int:
+    """Give how many folds judge rows of this label; 1 is one part held out."""
+    return preset(len(actual), int(min(actual.sum(), (1 - actual).sum()))).folds
 
 
 def latest(order: Vector, share: float) -> Split:

@@ -13,9 +13,9 @@ import time as clock
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
+from nextbest import registry
 from nextbest.errors import DataError, UsageError
 from nextbest.models import contributions, leaks
 from nextbest.models.boosting import Boosting
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    import numpy as np
     from numpy.typing import NDArray
 
     Also = Callable[[Report, judged.Judged, NDArray[np.int64], flat_table.Labelled], Report]
@@ -113,11 +114,12 @@ def _fit(asked: Asked, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
         raise DataError(f"The table has no column to learn from beside '{asked.label}' and the id. Add what was known.")
     leaked = [x for x in leaks.find(rows.features, rows.actual, seed=asked.seed) if x["column"] not in asked.keep]
     features = rows.features.drop_columns([x["column"] for x in leaked])
-    judgement, how = _judge(asked, rows, features, split)
-    model = Boosting(seed=asked.seed).fit(features, pa.table({"label": rows.actual}))
+    maker = registry.make("models", asked.model, {"seed": asked.seed})
+    learnt = judged.learn(features, rows.actual, maker, split=split, seed=asked.seed)
+    model, judgement = learnt.model, learnt.judged
     report = replace(
         report,
-        evaluation=how,
+        evaluation=_how(asked, learnt, len(rows.actual)),
         metrics=judgement.metrics(),
         intervals=judgement.intervals(),
         baselines=judgement.baseline_metrics(),
@@ -126,7 +128,7 @@ def _fit(asked: Asked, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
         top_features=contributions.top_features(model, features),
     )
     if asked.also is not None:
-        report = asked.also(report, judgement, np.arange(len(rows.actual)) if split is None else split[1], rows)
+        report = asked.also(report, judgement, learnt.rows, rows)
     parts = {"model": training_subjects(ledger, model, rows.subject_ids)}
     return Fitted(
         model_id=model_id(asked.recipe, parts, report.as_of), recipe=asked.recipe, settings=asked.settings,
@@ -160,15 +162,15 @@ def _missing_in(asked: Asked, rows: flat_table.Labelled, split: judged.Split) ->
     return ""
 
 
-def _judge(
-    asked: Asked, rows: flat_table.Labelled, features: pa.Table, split: judged.Split | None
-) -> tuple[judged.Judged, str]:
-    model = Boosting(seed=asked.seed)
-    if split is None:
-        how = f"{FOLDS}-fold cross-validation, seed {asked.seed}, calibrated inside every fold"
-        return judged.cross_validated(features, rows.actual, model, count=FOLDS, seed=asked.seed), how
-    how = f"the latest {LATEST_SHARE:.0%} of rows by '{asked.time}', learnt on the earlier ones"
-    return judged.held_out(features, rows.actual, model, [split]), how
+def _how(asked: Asked, learnt: judged.Learnt, rows: int) -> str:
+    """Say which rows judged."""
+    if asked.time is not None:
+        return f"the latest {LATEST_SHARE:.0%} of rows by '{asked.time}', learnt on the earlier ones"
+    judges = len(learnt.rows)
+    if judges < rows:
+        return f"{judges:,} of {rows:,} rows held out by lot, seed {asked.seed}, each half calibrated on the other"
+    count = judged.folds_for(learnt.judged.actual)
+    return f"{count}-fold cross-validation, seed {asked.seed}, calibrated on the other folds"
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (a setting)
