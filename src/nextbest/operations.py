@@ -14,7 +14,7 @@ from nextbest.errors import LedgerError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -251,6 +251,46 @@ def notes_of(table: pa.Table) -> tuple[str, ...]:
     from nextbest.models import unread
 
     return unread.notes_of(table)
+
+
+# --- the model card -------------------------------------------------------------------------------------------------
+
+
+def card(
+    ledger: Ledger,
+    recipe: str,
+    *,
+    as_of: datetime | str | None = None,
+    table: pa.Table | str | Path | None = None,
+) -> dict[str, Any]:
+    """Give the card of a recipe's newest model as plain JSON values: data, figures, what moves it, limits.
+
+    *table* stands in for the flat table that the recipe learnt from. Raises `UnknownNameError` when nothing was fitted.
+    """
+    from nextbest import verbs
+
+    return dict(verbs.explain(ledger, recipe, as_of=as_of, table=table).details)
+
+
+def card_page(card: Mapping[str, Any]) -> str:
+    """Give a card as one HTML page that opens on its own."""
+    from nextbest.trust import page
+
+    return page.page(card)
+
+
+def write_card(card: Mapping[str, Any], file: str | Path) -> Path:
+    """Write a card as .html or .json, by the file's ending."""
+    import json
+
+    path = Path(file)
+    if path.suffix.lower() not in {".html", ".htm", ".json"}:
+        raise UsageError(f"A card is written as .html or .json. Got '{path.name}'.")
+    if path.suffix.lower() == ".json":
+        path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        path.write_text(card_page(card), encoding="utf-8")
+    return path
 
 
 # --- what a service needs -------------------------------------------------------------------------------------------

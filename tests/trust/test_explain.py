@@ -11,7 +11,8 @@ from nextbest.errors import UnknownNameError
 from nextbest.ledger import archive, consent, create, decisions
 from nextbest.policies.decide import decide_bulk
 from nextbest.recipes.churn import Churn
-from nextbest.trust.explain import explain_decision, explain_latest_decision, explain_prediction, runner_up
+from nextbest.trust.explain import explain_decision, explain_latest_decision, runner_up
+from nextbest.trust.prediction import explain_prediction
 from nextbest.trust.rules import rule_in_words
 
 if TYPE_CHECKING:

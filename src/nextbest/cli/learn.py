@@ -77,17 +77,35 @@ def predict(
 
 
 @app.command(sort_key=13)
-def explain(what: str, subject: str, *, as_of: str | None = None, common: Common = COMMON) -> None:
-    """Say why: a recipe's prediction, or a play's decision, for one subject (by id, e-mail or phone).
+def explain(
+    what: str,
+    subject: str | None = None,
+    *,
+    as_of: str | None = None,
+    table: Annotated[Path | None, Parameter(help="The flat table of the recipe, when it is not where it was.")] = None,
+    changeable: Annotated[str | None, Parameter(help="Columns that can be changed: a,b,c.")] = None,
+    threshold: Annotated[float | None, Parameter(help="Where a prediction is to get across; default: average.")] = None,
+    out: Annotated[Path | None, Parameter(help="Without a subject: write the model card as .html or .json.")] = None,
+    common: Common = COMMON,
+) -> None:
+    """Say why: a recipe's prediction, or a play's decision, for one subject; without a subject, the model's card.
 
     Example: nextbest explain churn c42
+    Example: nextbest explain churn --out card.html
     Example: nextbest explain win_back jane@example.com
     """
-    from nextbest import verbs
+    from nextbest import operations, verbs
 
+    if out is not None and subject is not None:
+        raise UsageError("--out writes the model card, which is about a recipe: leave out the subject.")
+    columns = tuple(c.strip() for c in (changeable or "").split(",") if c.strip())
     with workspace(common) as ledger:
-        told = verbs.explain(ledger, what, subject, as_of=as_of)
-    render.show(told, as_json=common.json, story="explain")
+        told = verbs.explain(
+            ledger, what, subject, as_of=as_of, table=table, changeable=columns, threshold=threshold
+        )  # fmt: skip
+    if out is not None:
+        render.say(f"Written to {operations.write_card(told.details, out)}.")
+    render.show(told if subject is not None else _card_of(told, common), as_json=common.json, story="explain")
 
 
 @app.command(sort_key=14)
@@ -122,6 +140,10 @@ def _flat(table: Path | None, id_: str | None, label: str | None, positive: str 
     if table is None and any(given.values()):
         raise UsageError("--id, --label and --positive describe a flat table: add --table FILE.")
     return {k: v for k, v in given.items() if v is not None}
+
+
+def _card_of(told: Any, common: Common) -> Any:  # noqa: ANN401 (an explanation, or the document it holds)
+    return told.details if common.json else told
 
 
 def _in_workspace(common: Common) -> bool:

@@ -1,39 +1,25 @@
-"""Why: what moved a prediction, and how a decision came about, in sentences and as data."""
+"""Why a decision came about, in sentences and as data; why a prediction is what it is stands in `prediction.py`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from nextbest import registry
 from nextbest.errors import NextbestError, UnknownNameError
 from nextbest.features import expression
-from nextbest.features.build import build, vector
-from nextbest.features.defaults import named
-from nextbest.features.sets import feature_set
 from nextbest.ledger import analysis, decisions
-from nextbest.models import contributions
-from nextbest.models.boosting import Boosting
 from nextbest.policies.default import plays
-from nextbest.recipes import flat_table
 from nextbest.trust.rules import rule_in_words
 from nextbest.trust.words import teller
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from nextbest.ledger import Ledger
-    from nextbest.trust.words import Teller
-    from nextbest.types import Candidate, Decision, Fitted
-
-MOST_REASONS = 5
-BOUGHT = ("orders_ever", "days_since_last_order", "average_days_between_orders", "average_order_value")
-_BOUNDS = ("_low", "_high")
+    from nextbest.types import Candidate, Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,66 +34,6 @@ class Explanation:
     def __str__(self) -> str:
         """Give the sentences, one per line."""
         return "\n".join(self.sentences)
-
-
-# --- a prediction -----------------------------------------------------------------------------------------------------
-
-
-def explain_prediction(ledger: Ledger, fitted: Fitted, subject_id: str, *, as_of: datetime) -> Explanation:
-    """Say what a recipe predicts for a subject, and which of its features moved the prediction most.
-
-    Raises `UnknownNameError` for a subject that the recipe says nothing about.
-    """
-    predicted = _predicted(ledger, fitted, subject_id, as_of=as_of)
-    tell = teller(ledger)
-    said = [_told(tell, name, value) for name, value in predicted.items() if not name.endswith(_BOUNDS)]
-    reasons = _reasons(ledger, fitted, subject_id, as_of=as_of)
-    lines = [f"{fitted.recipe}: {'; '.join(s for s in said if s)}."]
-    lines += [_because(reason) for reason in reasons]
-    details = {"prediction": predicted, "reasons": reasons, "model_id": fitted.model_id, "as_of": as_of.isoformat()}
-    return Explanation(what=fitted.recipe, subject_id=subject_id, sentences=tuple(lines), details=details)
-
-
-def _predicted(ledger: Ledger, fitted: Fitted, subject_id: str, *, as_of: datetime) -> dict[str, Any]:
-    recipe = registry.make("recipes", fitted.recipe, fitted.settings)
-    table = recipe.predict(ledger, fitted, as_of=as_of)
-    row = table.filter(pc.equal(table["subject_id"], subject_id)).to_pylist()
-    if not row:
-        raise UnknownNameError(f"Recipe '{fitted.recipe}' says nothing about '{subject_id}' as of {as_of:%Y-%m-%d}.")
-    return {name: value for name, value in row[0].items() if name != "subject_id"}
-
-
-def _reasons(ledger: Ledger, fitted: Fitted, subject_id: str, *, as_of: datetime) -> list[dict[str, Any]]:
-    """Give the columns that moved a boosted prediction most, or what a buying process knows of its subject."""
-    model = next((part for part in fitted.parts.values() if isinstance(part, Boosting)), None)
-    tell = teller(ledger)
-    if model is None:
-        row = vector(ledger, named(BOUGHT, analysis.kinds_present(ledger)), subject_id, as_of=as_of)
-        return [{"feature": n, "value": v, "sentence": tell(n, v), "contribution": None} for n, v in row.items()]
-    return contributions.reasons(model, _seen(ledger, fitted, subject_id, as_of), count=MOST_REASONS, sentence=tell)[0]
-
-
-def _seen(ledger: Ledger, fitted: Fitted, subject_id: str, as_of: datetime) -> pa.Table:
-    """Give the row that the model reads about a subject: of its flat table, or built from the events."""
-    source = fitted.settings.get("table")
-    if source:
-        rows = flat_table.read(source)
-        ids = pa.array(flat_table.subject_ids(rows, fitted.settings["id"]), pa.string())
-        return rows.filter(pc.equal(ids, subject_id))
-    names = set(fitted.extra["features"])
-    return build(ledger, [f for f in feature_set(ledger) if f.name in names], as_of=as_of, subject_ids=[subject_id])
-
-
-def _because(reason: Mapping[str, Any]) -> str:
-    if reason["contribution"] is None:
-        return f"{reason['sentence']}."
-    return f"{reason['sentence']}: {'raises' if reason['contribution'] > 0 else 'lowers'} it."
-
-
-def _told(tell: Teller, name: str, value: Any) -> str:  # noqa: ANN401 (any value of a prediction)
-    if value is None or not isinstance(value, int | float | str):
-        return "" if value is None else f"{name.replace('_', ' ')} {value:%Y-%m-%d}"
-    return tell(name, value)
 
 
 # --- a decision -------------------------------------------------------------------------------------------------------

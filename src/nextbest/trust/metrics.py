@@ -1,0 +1,73 @@
+"""What the figures of a report are called, which way is better, and what they say against the baselines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from nextbest.types import Report
+
+_MINUS = " minus "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """What a figure is called in a sentence, what it says, and which way is better."""
+
+    words: str
+    says: str
+    better: Literal["higher", "lower", "nought", ""] = "higher"
+
+
+METRICS = {
+    "auc": Metric(words="AUC", says="chance that one who did outranks one who did not"),
+    "average_precision": Metric(words="Average precision", says="precision averaged over recall"),
+    "log_loss": Metric(words="Log loss", says="mean surprise, in nats", better="lower"),
+    "brier": Metric(words="Brier score", says="mean squared error of the probability", better="lower"),
+    "ece": Metric(words="Calibration error", says="mean gap between predicted and observed rates", better="lower"),
+    "top_decile_lift": Metric(words="Top-tenth lift", says="rate in the best-scored tenth over the average"),
+    "capture_at_20": Metric(words="Captured in the best 20%", says="share of all positives found there"),
+    "normalised_gini": Metric(words="Normalised Gini", says="ranking of amounts, 1 is perfect"),
+    "mae": Metric(words="Mean absolute error", says="in the unit of the amount", better="lower"),
+    "rmse": Metric(words="Root mean squared error", says="in the unit of the amount", better="lower"),
+    "correlation": Metric(words="Correlation", says="of predicted and actual amounts"),
+    "decile_mape": Metric(words="Error by tenths", says="mean relative error of tenths by prediction", better="lower"),
+    "total_error": Metric(words="Error of the total", says="predicted over actual, minus one", better="nought"),
+    "wape": Metric(words="Weighted error", says="sum of absolute errors over the sum of amounts", better="lower"),
+}
+
+
+def metric_rows(report: Report) -> list[dict[str, Any]]:
+    """Give one row per figure: `name, words, says, better, value, low, high, baselines`; not-a-number as None."""
+    rows = []
+    for name, value in report.metrics.items():
+        known = METRICS.get(name, Metric(words=name.replace("_", " ").capitalize(), says="", better=""))
+        low, high = report.intervals.get(name, (None, None))
+        theirs = {b: _number(values.get(name)) for b, values in report.baselines.items()}
+        rows.append(
+            {
+                "name": name, "words": known.words, "says": known.says, "better": known.better, "value": _number(value),
+                "low": _number(low), "high": _number(high), "baselines": theirs,
+            }
+        )  # fmt: skip
+    return [r for r in rows if r["value"] is not None]
+
+
+def verdicts(report: Report) -> list[dict[str, Any]]:
+    """Give, per baseline with an interval for the lead over it: `baseline, low, high, surely, sentence`."""
+    found = []
+    for name, (low, high) in report.intervals.items():
+        metric, minus, baseline = name.partition(_MINUS)
+        if minus and _number(low) is not None:
+            words = METRICS[metric].words if metric in METRICS else metric
+            lead = f"{words} {low:+.3f} to {high:+.3f}"
+            surely = high < 0 if metric in METRICS and METRICS[metric].better == "lower" else low > 0
+            said = f"It beats {baseline}: {lead}." if surely else f"It does not surely beat {baseline}: {lead}."
+            found.append({"baseline": baseline, "low": low, "high": high, "surely": surely, "sentence": said})
+    return found
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not isfinite(value) else float(value)

@@ -1,0 +1,68 @@
+"""The model card as one HTML file that opens on its own: style and pictures inside, no scripts, nothing fetched."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from nextbest.trust import plots
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def page(card: Mapping[str, Any]) -> str:
+    """Give the page of a card; every text of the card is escaped."""
+    drawn: dict[str, Markup] = {}
+    for name, draw in (("calibration", plots.calibration), ("deciles", plots.deciles)):
+        if card[name]:
+            drawn[name] = _safe(draw(card[name]))
+    if card["capture"]:
+        drawn |= {"capture": _safe(plots.capture(card["capture"])), "lift": _safe(plots.lift(card["capture"]))}
+    share = card["data"]["rate"] is not None and all(m["name"] != "mae" for m in card["metrics"])
+    curves = [{**c, "picture": _safe(plots.dependence(c, share=share))} for c in card["dependence"]]
+    return _environment().get_template("card.html").render(
+        card=card,
+        drawn=drawn,
+        curves=curves,
+        rivals=plots.rivals(card["capture"]) if card["capture"] else [],
+        baselines=list(dict.fromkeys(b for m in card["metrics"] for b in m["baselines"])),
+        say=plots.percent if share else plots.number,
+        widest=max([d["share"] for d in card["drivers"]], default=1.0) or 1.0,
+    )  # fmt: skip
+
+
+def _safe(svg: str) -> Markup:
+    """Give a picture as it is: `plots` escapes every text in it."""
+    return Markup(svg)  # noqa: S704
+
+
+def figure(value: float | None) -> str:
+    """Give a figure in three digits after the point, large ones in fewer."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def ranks(driver: Mapping[str, Any]) -> str:
+    """Give the span of a driver's rank: "1", "3 to 9", or nothing when it was not tried."""
+    low, high = driver["rank_low"], driver["rank_high"]
+    if low is None:
+        return ""
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("nextbest.trust"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"figure": figure, "ranks": ranks, "percent": plots.percent}
+    return made
