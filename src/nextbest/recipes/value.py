@@ -3,42 +3,37 @@
     fitted = nb.fit(ledger, Value(), as_of="2026-01-01")
     nb.predict(ledger, fitted, as_of="2026-01-01")["predicted_clv"]
 
-Needs orders only. Learnt before a cut and judged on the time after it, then learnt again from everything; the numbers
-that are taken from a window (total, weight, spread) come from a window before the judged one.
+Needs orders only, or subscriptions. Learnt before a cut and judged on the time after it, then learnt again from
+everything; the numbers that are taken from windows (total, weight, spread) come from windows before the judged one.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from nextbest.models import clv
-from nextbest.models.evaluate import bootstrap_interval, normalised_gini, total_error
+from nextbest.models import clv, contributions
+from nextbest.models.clv_windows import inner_cut
 from nextbest.models.order_history import day_of, purchases, summary
+from nextbest.recipes import value_orders
 from nextbest.recipes.fitting import model_id, not_enough
-from nextbest.recipes.value_baselines import baselines, told
+from nextbest.recipes.value_judged import day, judge, unsettled
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
+    from datetime import datetime
 
     from nextbest.models.order_history import Purchases
-
-    Floats = NDArray[np.float64]
 
 HORIZONS_DAYS = (365, 180, 90, 60, 30, 14)
 FEWEST_REPEATERS = 30  # customers with two purchase days before the first cut that is learnt from
 FEWEST_HISTORY_DAYS = 28  # before the judged window: an inner window of two weeks and two weeks before it
 _LATEST_DAYS = 3650  # a next order further away than ten years is no date
-_ORDER_METRICS = ("mae", "correlation", "total_error")
-_COLUMNS = ("subject_id", "ts", "ts_offset_min", "revenue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,47 +50,56 @@ class Value:
 
     def fit(self, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (see types.Recipe)
         """Learn from the orders before `as_of`; `report.status` says when there are too few."""
-        return self.fit_orders(_orders(ledger, as_of), as_of=as_of)
+        return self.fit_orders(value_orders.read(ledger, as_of), as_of=as_of)
 
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401
         """Give one row per customer who ordered before `as_of`; columns as in `predict_orders`."""
-        return self.predict_orders(_orders(ledger, as_of), fitted, as_of=as_of)
+        return self.predict_orders(value_orders.read(ledger, as_of), fitted, as_of=as_of)
 
     def fit_orders(self, orders: pa.Table, *, as_of: datetime) -> Fitted:
         """Learn from a table of orders (`subject_id, ts, revenue`), all before `as_of`."""
         began = time.perf_counter()
-        cut = day_of(as_of)
-        missing = _without_revenue(orders)
+        used = value_orders.usable(orders)
+        missing = value_orders.without_revenue(used.orders)
         if missing:
             return self._unfitted(as_of, missing)
-        bought = purchases(orders, before_day=cut)
+        bought = purchases(used.orders, before_day=day_of(as_of))
         # However late the moment is, what is known of orders ends with the day of the last: the rest is not silence.
-        cut = min(cut, int(bought.day.max()) + 1)
+        cut = min(day_of(as_of), int(bought.day.max()) + 1)
         horizon = self.horizon_days or _horizon(bought, cut)
         missing = _missing(bought, cut, horizon)
         if missing:
             return self._unfitted(as_of, missing)
-        report = self._judged(bought, cut, horizon, as_of)
+        report = judge(bought, cut, horizon, level=self.level, seed=self.seed, cautions=used.cautions)
         learnt = clv.learn(bought, cut, horizon_days=horizon, level=self.level, seed=self.seed)
+        cautions = [*used.cautions, *unsettled(learnt.facts)]
         return Fitted(
             model_id=model_id(self.name, learnt.parts, as_of.isoformat()),
             recipe=self.name,
-            settings={"horizon_days": self.horizon_days, "level": self.level, "seed": self.seed},
+            settings=self._settings(),
             as_of=as_of.isoformat(),
             parts=learnt.parts,
-            report=replace(report, seconds=time.perf_counter() - began),
-            extra={**learnt.facts, "horizon_days": horizon},
+            report=replace(
+                report,
+                as_of=as_of.isoformat(),
+                seconds=time.perf_counter() - began,
+                top_features=_top_features(learnt, bought, cut, horizon),
+                details={**report.details, "cautions": list(dict.fromkeys([*report.details["cautions"], *cautions]))},
+            ),
+            extra={**learnt.facts, "horizon_days": horizon, "by": "orders", "currency": used.currency},
         )
 
     def predict_orders(self, orders: pa.Table, fitted: Fitted, *, as_of: datetime) -> pa.Table:
         """Give `subject_id`, `predicted_clv`, `predicted_number_of_orders` and `expected_next_order_date` with `_low`
-        and `_high`, `probability_alive`, `historic_clv`, `average_order_value`, `average_days_between_orders`.
+        and `_high`, `median_number_of_orders`, `probability_alive`, `historic_clv`, `average_order_value`,
+        `average_days_between_orders`.
 
         Orders are purchase days. The date is the median of the wait of one who is still a customer, null for those
         who more likely are not.
         """  # noqa: D205 (the columns are the summary)
         cut = day_of(as_of)
-        bought = purchases(orders, before_day=cut)
+        used = value_orders.usable(orders, currency=fitted.extra.get("currency") or None)
+        bought = purchases(used.orders, before_day=cut)
         learnt = clv.Learnt(parts=fitted.parts, facts=fitted.extra)
         seen = clv.foresee(learnt, bought, cut, horizon_days=int(fitted.extra["horizon_days"]))
         table = seen["table"]
@@ -105,11 +109,12 @@ class Value:
             {
                 "subject_id": bought.subject_ids.take(table["subject"].combine_chunks()),
                 "predicted_clv": seen["value"],
-                "predicted_clv_low": seen["low"],
-                "predicted_clv_high": seen["high"],
+                "predicted_clv_low": seen["value_low"],
+                "predicted_clv_high": seen["value_high"],
                 "predicted_number_of_orders": seen["orders"],
                 "predicted_number_of_orders_low": seen["orders_low"],
                 "predicted_number_of_orders_high": seen["orders_high"],
+                "median_number_of_orders": seen["median_orders"],
                 **_next_dates(seen, cut, self.level),
                 "probability_alive": seen["alive"],
                 "historic_clv": table["revenue"],
@@ -118,57 +123,15 @@ class Value:
             }
         )
 
-    def _judged(self, bought: Purchases, cut: int, horizon: int, as_of: datetime) -> Report:
-        """Give the report of what is learnt before the judged window and seen in it."""
-        judged = cut - horizon
-        learnt = clv.learn(bought, judged, horizon_days=horizon, level=self.level, seed=self.seed)
-        seen = clv.foresee(learnt, bought, judged, horizon_days=horizon)
-        window = bought.between(judged, cut)
-        subject = seen["table"]["subject"].to_numpy()
-        spent, days = window.sums(window.value)[subject], window.sums()[subject]
-        orders = told(days, seen["orders"])
-        held = np.mean((spent >= seen["low"]) & (spent <= seen["high"]))
-        return Report(
-            recipe=self.name,
-            status="ok",
-            as_of=as_of.isoformat(),
-            rows=len(subject),
-            positives=int((spent > 0).sum()),
-            evaluation=f"out of time: learnt before {_date(judged)}, judged on the {horizon} days from there",
-            metrics={
-                **told(spent, seen["value"]),
-                "interval_held": float(held),
-                **{f"orders_{name}": orders[name] for name in _ORDER_METRICS if name in orders},
-            },
-            intervals={
-                "normalised_gini": bootstrap_interval(normalised_gini, spent, seen["value"], draws=50, seed=self.seed),
-                "total_error": bootstrap_interval(total_error, spent, seen["value"], draws=50, seed=self.seed),
-            },
-            baselines=baselines(bought, judged, horizon, seen, spent),
-        )
+    def _settings(self) -> dict[str, Any]:
+        return {"horizon_days": self.horizon_days, "level": self.level, "seed": self.seed}
 
     def _unfitted(self, as_of: datetime, why: str) -> Fitted:
-        settings = {"horizon_days": self.horizon_days, "level": self.level, "seed": self.seed}
         report = Report(recipe=self.name, status="not_enough_data", why=why, as_of=as_of.isoformat())
-        return not_enough(self.name, settings, report)
+        return not_enough(self.name, self._settings(), report)
 
 
 # --- what is known --------------------------------------------------------------------------------------------------
-
-
-def _orders(ledger: Any, as_of: datetime) -> pa.Table:  # noqa: ANN401 (see types.Recipe)
-    from nextbest.ledger import analysis
-
-    found: pa.Table = analysis.table(ledger, "order", columns=_COLUMNS, before=as_of)
-    return found
-
-
-def _without_revenue(orders: pa.Table) -> str:
-    if not orders.num_rows:
-        return "There are no orders. Load a file of orders with customer, date and total first."
-    if orders["revenue"].null_count == orders.num_rows:
-        return "No order has a revenue, so value cannot be predicted. Map the column with the order totals."
-    return ""
 
 
 def _horizon(bought: Purchases, cut: int) -> int:
@@ -186,12 +149,12 @@ def _missing(bought: Purchases, cut: int, horizon: int) -> str:
             f"The orders span {span} days; a horizon of {horizon} days needs at least {needed}. "
             "Load a longer history, or ask for a shorter horizon_days."
         )
-    first, _ = clv.inner_cut(bought, cut - horizon, horizon)
+    first, _ = inner_cut(bought, cut - horizon, horizon)
     early = summary(bought, first)
     repeaters = int(((early["frequency"].to_numpy() > 0) & (early["revenue"].to_numpy() > 0)).sum())
     if repeaters < FEWEST_REPEATERS:
         return (
-            f"Only {repeaters} customers had ordered on two days before {_date(first)}; at least {FEWEST_REPEATERS} "
+            f"Only {repeaters} customers had ordered on two days before {day(first)}; at least {FEWEST_REPEATERS} "
             "are needed. Load a longer history or more customers."
         )
     if not len(bought.between(cut - horizon, cut).day):
@@ -214,5 +177,9 @@ def _next_dates(seen: Mapping[str, Any], cut: int, level: float) -> dict[str, pa
     return dates
 
 
-def _date(day: int) -> date:
-    return datetime.fromtimestamp(0, tz=UTC).date() + timedelta(days=day)
+def _top_features(learnt: clv.Learnt, bought: Purchases, cut: int, horizon: int) -> tuple[Mapping[str, Any], ...]:
+    """Give what moves boosting's money most; () without boosting."""
+    if "spend_trees" not in learnt.parts:
+        return ()
+    seen = clv.boosted_sees(learnt, bought.between(-(2**62), cut), cut, horizon_days=horizon)
+    return contributions.top_features(learnt.parts["spend_trees"], seen)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest.models import bg_nbd, clv
+from nextbest.models import bg_nbd
+from nextbest.models.clv_windows import inner_cut
 from nextbest.models.evaluate import amount_metrics
 from nextbest.models.grouping import histories
 from nextbest.models.order_history import summary
@@ -21,21 +22,19 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-def baselines(
-    bought: Purchases, cut: int, horizon: int, seen: Mapping[str, Any], spent: Floats
-) -> dict[str, dict[str, float]]:
-    """Give the metrics of every baseline on the judged window, all from purchases before day `cut`."""
+def baselines(bought: Purchases, cut: int, horizon: int, seen: Mapping[str, Any]) -> dict[str, Floats]:
+    """Give what every baseline predicts for the judged window, all from purchases before day `cut`."""
     known = bought.between(-(2**62), cut)
     predicted = {
         "mean_spend": mean_spend(known, cut, horizon),
         "last_period": last_period(known, cut, horizon),
         "recency_frequency": recency_frequency(known, cut, horizon),
         "bg_nbd_gamma_gamma": _bg_nbd(known, cut, horizon) * seen["order_value"],
-        "pareto_nbd_gamma_gamma": seen["steady"],
+        "pareto_nbd_gamma_gamma": seen["value_steady"],
     }
-    if seen["boosted"] is not None:
-        predicted["boosting"] = seen["boosted"]
-    return {name: told(spent, values) for name, values in predicted.items()}
+    if seen["value_boosted"] is not None:
+        predicted["boosting"] = seen["value_boosted"]
+    return predicted
 
 
 def told(actual: Floats, predicted: Floats) -> dict[str, float]:
@@ -47,10 +46,10 @@ def told(actual: Floats, predicted: Floats) -> dict[str, float]:
 
 def mean_spend(known: Purchases, cut: int, horizon: int) -> Floats:
     """Give everyone the same: what a customer spent on average in the window before, per day, times the horizon."""
-    inner, days = clv.inner_cut(known, cut, horizon)
+    inner, days = inner_cut(known, cut, horizon)
     table = summary(known, inner)
     window = known.between(inner, cut)
-    mean = window.sums(window.value)[table["subject"].to_numpy()].mean() if table.num_rows else 0.0
+    mean = window.spent()[table["subject"].to_numpy()].mean() if table.num_rows else 0.0
     return np.full(summary(known, cut).num_rows, float(mean) * horizon / days)
 
 
@@ -58,7 +57,7 @@ def last_period(known: Purchases, cut: int, horizon: int) -> Floats:
     """Give everyone what they spent in the last `horizon` days, or in as many as there are, scaled."""
     days = min(horizon, cut - int(known.day.min(initial=cut)))
     window = known.between(cut - days, cut)
-    return np.asarray(window.sums(window.value)[summary(known, cut)["subject"].to_numpy()] * horizon / max(days, 1))
+    return np.asarray(window.spent()[summary(known, cut)["subject"].to_numpy()] * horizon / max(days, 1))
 
 
 def recency_frequency(known: Purchases, cut: int, horizon: int) -> Floats:
