@@ -21,11 +21,14 @@ from nextbest.errors import ConfigError, nearest, unknown
 BUILT_IN: dict[str, dict[str, str]] = {
     "recipes": {
         "churn": "nextbest.recipes.churn:Churn",
+        "segments": "nextbest.recipes.segments:Segments",
+        "lead_score": "nextbest.recipes.lead_score:LeadScore",
         "propensity": "nextbest.recipes.propensity:Propensity",
         "value": "nextbest.recipes.value:Value",
     },
     "models": {
         "boosting": "nextbest.models.boosting:Boosting",
+        "kmeans": "nextbest.models.kmeans:KMeans",
         "bg_nbd": "nextbest.models.bg_nbd:BGNBD",
         "pareto_nbd": "nextbest.models.pareto_nbd:ParetoNBD",
         "gamma_gamma": "nextbest.models.gamma_gamma:GammaGamma",

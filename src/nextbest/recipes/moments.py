@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nextbest import registry
 from nextbest.errors import UsageError, unknown
 from nextbest.features.build import build
 from nextbest.models import contributions, logistic
-from nextbest.models.boosting import Boosting
-from nextbest.recipes.judged import Judged, held_out
+from nextbest.recipes import judged
 from nextbest.recipes.timeline import DAY_US, iso, micros, moment_of
 from nextbest.types import Report
 
@@ -81,6 +81,7 @@ class Asked:
     against_word: str
     history: int | None = None
     fewest: int = FEWEST_OF_A_CLASS
+    model: str = "boosting"
     seed: int = 0
     keep: Mapping[str, Any] = field(default_factory=dict)
 
@@ -95,10 +96,10 @@ class Learnt:
     """The model (None: too little data), its report, what predicting needs, who taught it, and how it was judged."""
 
     report: Report
-    model: Boosting | None = None
+    model: Any | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     subject_ids: tuple[str, ...] = ()
-    judgement: Judged | None = None
+    judgement: judged.Judged | None = None
     learning: Panel | None = None
     judging: Panel | None = None
 
@@ -111,21 +112,20 @@ def learn(asked: Asked, *, as_of: datetime) -> Learnt:
         return Learnt(report=_too_short(report, asked, as_of))
     judging = asked.rows(cuts[0])
     earlier = [asked.rows(cut) for cut in fitting_in(cuts, len(judging.actual))[1:]]
-    panels, learning = [judging, *earlier], stacked(earlier)
+    learning = stacked(earlier)
     missing = _too_few(asked, judging, learning)
     if missing:
         return Learnt(report=_why(report, missing, rows=len(learning.actual), positives=int(learning.actual.sum())))
-    judgement = judge(learning, judging, seed=asked.seed)
+    every = stacked([learning, judging])
+    found = _learnt(asked, every, len(learning.actual))
     theirs = asked.baselines(learning, judging)
-    judgement = replace(judgement, baselines={**judgement.baselines, **theirs})
-    every = stacked(panels)
-    model = Boosting(seed=asked.seed).fit(every.features, pa.table({"label": every.actual}))
+    judgement = replace(found.judged, baselines={**found.judged.baselines, **theirs})
     return Learnt(
-        model=model,
-        report=_report(report, asked, judgement, every, model),
+        model=found.model,
+        report=_report(report, asked, judgement, every, found.model),
         extra={
             "horizon_days": asked.horizon_days,
-            "cuts": [iso(c) for c in cuts[: len(panels)]],
+            "cuts": [iso(c) for c in cuts[: 1 + len(earlier)]],
             **asked.keep,
         },
         subject_ids=tuple(pc.unique(every.features["subject_id"]).to_pylist()),
@@ -135,12 +135,11 @@ def learn(asked: Asked, *, as_of: datetime) -> Learnt:
     )
 
 
-def judge(learning: Panel, judging: Panel, *, seed: int) -> Judged:
-    """Give ours and the baselines' probabilities for the judging rows; everything is learnt on the learning rows."""
-    both = stacked([learning, judging])
-    count = len(learning.actual)
-    split = np.arange(count), np.arange(count, len(both.actual))
-    return held_out(both.features, both.actual, Boosting(seed=seed), [split])
+def _learnt(asked: Asked, every: Panel, learning: int) -> judged.Learnt:
+    """Give the model of all rows, and how one that learnt from the first so many did on the rest."""
+    split = np.arange(learning), np.arange(learning, len(every.actual))
+    maker = registry.make("models", asked.model, {"seed": asked.seed})
+    return judged.learn(every.features, every.actual, maker, split=split, seed=asked.seed)
 
 
 def chosen(features: Sequence[Feature], names: Sequence[str]) -> tuple[Feature, ...]:
@@ -220,7 +219,7 @@ def columns_alone(names: Sequence[str], learning: Panel, judging: Panel) -> Vect
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-def _report(report: Report, asked: Asked, judgement: Judged, every: Panel, model: Boosting) -> Report:
+def _report(report: Report, asked: Asked, judgement: judged.Judged, every: Panel, model: Any) -> Report:  # noqa: ANN401
     judged_from = iso(asked.span[1] - asked.horizon_days * DAY_US)[:10]
     return replace(
         report,
@@ -237,7 +236,19 @@ def _report(report: Report, asked: Asked, judgement: Judged, every: Panel, model
     )
 
 
-def against(judgement: Judged, baseline: str, word: str) -> str:
+def _cautions(judgement: judged.Judged, asked: Asked) -> list[str]:
+    """Say that few rows judged, when fewer did than an AUC needs to be known to a tenth."""
+    yes = int(judgement.actual.sum())
+    rarer = min(yes, len(judgement.actual) - yes)
+    if rarer >= FEWEST_OF_A_CLASS:
+        return []
+    low, high = judgement.intervals()["auc"]
+    kind = asked.words.happened if rarer == yes else asked.words.happened_not
+    reach = f"the AUC may be as low as {low:.2f} or as high as {high:.2f}"
+    return [f"Only {rarer} of the {len(judgement.actual)} rows that judge {kind}: {reach}. Take the ranking as rough."]
+
+
+def against(judgement: judged.Judged, baseline: str, word: str) -> str:
     """Say by how much the model beats a baseline, or that it does not."""
     ours, theirs = judgement.metrics()["auc"], judgement.baseline_metrics()[baseline]["auc"]
     low, high = judgement.intervals()[f"auc minus {baseline}"]

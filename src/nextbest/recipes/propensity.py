@@ -115,8 +115,8 @@ class Propensity:
         return moments.learn(
             moments.Asked(
                 recipe=self.name, horizon_days=self.horizon_days, span=happened.span(as_of), rows=rows,
-                words=self._words(), baselines=self._baselines, against=HABIT, against_word="habit", seed=self.seed,
-                keep={"features": [f.name for f in features]},
+                words=self._words(), baselines=self._baselines, against=HABIT, against_word="habit",
+                model=self.model, seed=self.seed, keep={"features": [f.name for f in features]},
             ),
             as_of=as_of,
         )  # fmt: skip
