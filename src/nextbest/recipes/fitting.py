@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -14,8 +14,9 @@ from nextbest.types import Fitted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nextbest.models.boosting import Boosting
     from nextbest.types import Model, Report
+
+Taught = TypeVar("Taught", bound="Model")
 
 
 def model_id(recipe: str, parts: Mapping[str, Model], as_of: str) -> str:
@@ -28,11 +29,11 @@ def model_id(recipe: str, parts: Mapping[str, Model], as_of: str) -> str:
     return f"{recipe}-{digest.hexdigest()[:16]}"
 
 
-def training_subjects(ledger: Any, model: Boosting, subject_ids: Sequence[str]) -> Boosting:  # noqa: ANN401 (a ledger)
+def training_subjects(ledger: Any, model: Taught, subject_ids: Sequence[str]) -> Taught:  # noqa: ANN401 (a ledger)
     """Give the model with the keyed list of who taught it, so that erasing one of them can mark it."""
     if ledger is None:
         return model
-    return replace(model, files={**model.files, store.SUBJECTS: store.subject_list(ledger, subject_ids)})
+    return replace(model, files={**model.files, store.SUBJECTS: store.subject_list(ledger, subject_ids)})  # type: ignore[type-var]  # models are dataclasses
 
 
 def not_enough(recipe: str, settings: Mapping[str, Any], report: Report) -> Fitted:
