@@ -13,7 +13,7 @@ from nextbest.models import deal_history, shrink
 from nextbest.models.deal_history import DAY, NEVER, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -54,19 +54,18 @@ def activities(table: pa.Table, deals: Deals) -> Activities:
 def features(
     deals: Deals, deal: Ints, moment: Ints, *, done: Activities | None = None, accounts: pa.Table | None = None
 ) -> pa.Table:
-    """Give one row per (deal, moment): `subject_id`, and what was known then. No moment is before the deal's opening."""
+    """Give one row per (deal, moment): `subject_id`, and what was known then. No moment is before its opening."""
     at = deals.rows_at(deal, moment)
     known: dict[str, pa.Array | Floats] = {
         "subject_id": deals.ids.take(pa.array(deal)),
         "deal_age_days": (moment - deals.opened[deal]) / DAY,
-        "opened_month": _month(deals.opened[deal]),
     }
     for name in AS_TEXT:
         known[name] = _words(deals.words[name], deals.text[name][at])
     for name in RATED:
-        rate, count = past_rates(deals, deals.text[name], deals.text[name][at], moment)
-        label = name.removesuffix("_id")
-        known |= {f"{label}_win_rate": rate, f"{label}_deals_closed": count}
+        # The rate alone: how many deals it rests on grows with the calendar, and would tell the date, not the deal.
+        rate = past_rates(deals, deals.text[name], deals.text[name][at], moment)
+        known[f"{name.removesuffix('_id')}_win_rate"] = rate
     if deals.history:
         known |= _of_history(deals, deal, moment, at)
     if done is not None and len(done.keys):
@@ -76,8 +75,8 @@ def features(
     return pa.table(known)
 
 
-def past_rates(deals: Deals, codes: Ints, mine: Ints, moment: Ints) -> tuple[Floats, Floats]:
-    """Give the shrunken win rate, and the number, of deals of the same group that were over before each moment."""
+def past_rates(deals: Deals, codes: Ints, mine: Ints, moment: Ints) -> Floats:
+    """Give the shrunken win rate of deals of the same group that were over before each moment."""
     over = np.flatnonzero(deals.closed < NEVER)
     group = codes[deals.last_row(over)]
     order = np.lexsort((deals.closed[over], group))
@@ -94,9 +93,10 @@ def past_rates(deals: Deals, codes: Ints, mine: Ints, moment: Ints) -> tuple[Flo
     common = (all_won[before] + 1) / (before + 2)
     size = int(group.max(initial=0)) + 1
     known = group >= 0
-    totals = np.bincount(group[known], weights=deals.won[over][known].astype(np.float64), minlength=size)
-    weight = shrink.rate_weight(totals, np.bincount(group[known], minlength=size).astype(np.float64))
-    return (wins + weight * common) / (count + weight), count
+    weights = deals.won[over][known].astype(np.float64), np.ones(int(known.sum()))
+    totals = [np.asarray(np.bincount(group[known], weights=w, minlength=size), np.float64) for w in weights]
+    weight = shrink.rate_weight(totals[0], totals[1])
+    return np.asarray((wins + weight * common) / (count + weight))
 
 
 def _of_history(deals: Deals, deal: Ints, moment: Ints, at: Ints) -> dict[str, pa.Array | Floats]:
@@ -158,8 +158,3 @@ def _words(words: pa.Array | Sequence[str], codes: Ints) -> pa.Array:
     if not len(words):
         return pa.nulls(len(codes), pa.string())
     return pc.if_else(pa.array(codes >= 0), pa.array(words).take(pa.array(np.maximum(codes, 0))), None)
-
-
-def _month(seconds: Ints) -> Floats:
-    months = (seconds // DAY).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    return (months % 12 + 1).astype(np.float64)

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest.models import deal_history
+from nextbest.models import deal_features, deal_history
 from nextbest.models.deal_history import DAY, NEVER, Deals
+from nextbest.recipes.deal_panel import Known
+from nextbest.recipes.fitting import model_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
+
+    from nextbest.types import Model
 
 EXPORT_ONLY = (
     "There is no history of stages, only the deals as they stood when they were exported: stage, amount and closing"
@@ -47,6 +51,22 @@ def read(table: pa.Table, *, as_of: datetime, won_stages: Sequence[str] = (), lo
     return deal_history.read(table, now=moment, won_stages=won_stages, lost_stages=lost_stages)
 
 
+def known(
+    ledger: Any,  # noqa: ANN401 (a ledger)
+    *,
+    as_of: datetime,
+    won_stages: Sequence[str] = (),
+    lost_stages: Sequence[str] = (),
+) -> Known:
+    """Give deals, what was done about them, and accounts, all as of a moment."""
+    from nextbest.ledger import analysis
+
+    deals = read(rows(ledger, as_of=as_of), as_of=as_of, won_stages=won_stages, lost_stages=lost_stages)
+    done = analysis.table(ledger, "activity", columns=("deal_id", "ts"), before=as_of)
+    accounts = analysis.table(ledger, "subjects", columns=("subject_id", *deal_features.ACCOUNT), before=as_of)
+    return Known(deals=deals, done=deal_features.activities(done, deals), accounts=accounts)
+
+
 def too_few(deals: Deals, needed: int) -> str:
     """Say how many won and lost deals there are when there are fewer than needed, or ''."""
     if not len(deals.ids):
@@ -64,9 +84,10 @@ def too_few(deals: Deals, needed: int) -> str:
     )
 
 
-def facts_id(recipe: str, facts: Mapping[str, Any], as_of: str) -> str:
+def facts_id(recipe: str, facts: Mapping[str, Any], as_of: str, parts: Mapping[str, Model] | None = None) -> str:
     """Give an id that follows from what was learnt and when."""
     written = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    written += model_id(recipe, parts, as_of) if parts else ""
     return f"{recipe}-{hashlib.sha256(f'{as_of}/{written}'.encode()).hexdigest()[:16]}"
 
 
