@@ -20,6 +20,7 @@ from nextbest.errors import ConfigError, nearest, unknown
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "recipes": {
+        "audience": "nextbest.recipes.audience:Audience",
         "churn": "nextbest.recipes.churn:Churn",
         "segments": "nextbest.recipes.segments:Segments",
         "lead_score": "nextbest.recipes.lead_score:LeadScore",
