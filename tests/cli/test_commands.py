@@ -228,3 +228,23 @@ def test_pairs_of_a_mapping() -> None:
     assert pairs(("a=b,c d=e", "0=f")) == {"a": "b", "c d": "e", "0": "f"}
     with pytest.raises(UsageError, match="got 'a'"):
         pairs(("a",))
+
+
+@pytest.mark.slow
+def test_a_model_card_from_the_command_line(nextbest: Run, tmp_path: Path) -> None:
+    """Without a subject a recipe tells its card: sentences, one document, or a page; a page of one subject is refused."""
+    rows = [f"c{i},{i % 50},{'yes' if (i * 7) % 50 > i % 50 else 'no'}" for i in range(300)]
+    (tmp_path / "t.csv").write_text("\n".join(["who,tenure,left", *rows]), encoding="utf-8")
+    fit = ("fit", "churn", "--table", tmp_path / "t.csv", "--id", "who", "--label", "left", "-w", tmp_path / "w")
+    (tmp_path / "w").mkdir()
+    assert nextbest(*fit).status == 0
+    said = nextbest("explain", "churn", "-w", tmp_path / "w", "--out", tmp_path / "card.html")
+    assert "300 rows" in said.out
+    assert (tmp_path / "card.html").read_text("utf-8").startswith("<!doctype html>")
+    assert nextbest("explain", "churn", "-w", tmp_path / "w", "--json").document["data"]["rows"] == 300
+    refused = nextbest("explain", "churn", "c1", "-w", tmp_path / "w", "--out", tmp_path / "card.html")
+    assert (refused.status, "leave out the subject" in refused.err) == (2, True)
+    one = nextbest(
+        "explain", "churn", "c1", "--threshold", "0.5", "--changeable", "tenure", "-w", tmp_path / "w", "--json"
+    )
+    assert one.document["details"]["changes"]["threshold"] == 0.5

@@ -126,6 +126,11 @@ def test_a_prediction_tells_what_moved_it(ledger: Ledger) -> None:
     weights = [abs(r["contribution"]) for r in told.details["reasons"]]
     assert weights == sorted(weights, reverse=True)
     assert len(weights) >= 3
-    assert all(s.endswith((": raises it.", ": lowers it.")) for s in told.sentences[1:])
+    because = told.sentences[1 : 1 + len(weights)]
+    assert all(s.endswith((": raises it.", ": lowers it.")) for s in because)
+    assert (
+        told.sentences[-1] == "That is what the model would say, not what the customer would do."
+        or told.details["changes"].why
+    )
     with pytest.raises(UnknownNameError, match="says nothing about 'nobody'"):
         explain_prediction(ledger, fitted, "nobody", as_of=NOW)

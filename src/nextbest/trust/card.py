@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from nextbest.models import sandbox
+from nextbest.models.contributions import name_in_words
 from nextbest.trust import dependence, drivers, surrogate
 from nextbest.trust.explain import Explanation
 from nextbest.trust.limits import limits
@@ -19,7 +20,7 @@ from nextbest.trust.metrics import METRICS, metric_rows, verdicts
 from nextbest.trust.seen import seen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -141,12 +142,21 @@ def _from_rows(
     tree = surrogate.surrogate(rows.model, rows.features, seed=seed)
     return {
         **empty,
-        "drivers": [asdict(d) for d in moved.found],
+        "drivers": [_with_levels(asdict(d), curves) for d in moved.found],
         "stability": moved.stability,
         "drivers_fidelity": moved.fidelity,
         "dependence": [_plain(asdict(c)) for c in curves],
         "surrogate": None if tree is None else _tree(tree),
     }
+
+
+def _with_levels(driver: dict[str, Any], curves: Sequence[dependence.Dependence]) -> dict[str, Any]:
+    """Give a driver whose direction depends on which value it is with the values of the lowest and the highest."""
+    curve = next((c for c in curves if c.column == driver["feature"] and not c.graded), None)
+    if curve is None:
+        return driver
+    told = curve.summary[0].lower() + curve.summary[1:].rstrip(".")
+    return {**driver, "sentence": f"{name_in_words(driver['feature'])}: {told}"}
 
 
 def _told_at_fit(report: Report) -> list[dict[str, Any]]:

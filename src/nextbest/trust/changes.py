@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Step = tuple[str, int]  # the column, and the row of the background whose value it gets
 
 _SHOWN = 3
-_STRONGEST, _PER_COLUMN = 30, 3
+_STRONGEST, _PER_COLUMN = 60, 3  # single changes that are paired: at most 1,770 pairs, scored at once
 # What a person is or has been cannot be changed: neither by a seller nor by the person.
 _FIXED = frozenset({
     "age", "gender", "sex", "birth", "born", "birthday", "race", "ethnicity", "nationality", "citizen", "citizenship",
@@ -95,7 +95,7 @@ def changes(
     answers = _answers(model, row, both, [(s,) for s in singles])
     found = _crossing([(s,) for s in singles], answers, line, sought)
     if not found:
-        pairs = list(_pairs(singles, sought * answers))
+        pairs = list(_pairs(singles, sought * answers, seen))
         answers = _answers(model, row, both, pairs)
         found = _crossing(pairs, answers, line, sought)
     best = _smallest(found, seen)
@@ -122,12 +122,14 @@ def _crossing(
     return [(s, float(a)) for s, a in zip(sets, answers, strict=True) if sought * (float(a) - line) > 0]
 
 
-def _pairs(singles: Sequence[Step], gains: Vector) -> Iterator[tuple[Step, ...]]:
-    """Give pairs of the steps that moved the prediction most, a few of every column."""
+def _pairs(singles: Sequence[Step], gains: Vector, seen: dict[str, Column]) -> Iterator[tuple[Step, ...]]:
+    """Give pairs of the steps that moved the prediction most (of those alike the longest), some of every column."""
+    most = max(_PER_COLUMN, _STRONGEST // max(1, len({name for name, _ in singles})))
+    reach = np.array([_effort(seen[name], at) for name, at in singles])
     kept: list[Step] = []
-    for at in np.argsort(-gains, kind="stable"):
+    for at in np.lexsort((-reach, -gains)):
         step = singles[int(at)]
-        if sum(name == step[0] for name, _ in kept) < _PER_COLUMN:
+        if sum(name == step[0] for name, _ in kept) < most:
             kept.append(step)
     return (pair for pair in combinations(kept[:_STRONGEST], 2) if pair[0][0] != pair[1][0])
 

@@ -42,7 +42,9 @@ METRICS = {
 def metric_rows(report: Report) -> list[dict[str, Any]]:
     """Give one row per figure: `name, words, says, better, value, low, high, baselines`; not-a-number as None."""
     rows = []
-    for name, value in report.metrics.items():
+    # A report that was kept comes back with its figures by name: the order here is the one to read them in.
+    order = {name: place for place, name in enumerate(METRICS)}
+    for name, value in sorted(report.metrics.items(), key=lambda item: order.get(item[0], len(order))):
         known = METRICS.get(name, Metric(words=name.replace("_", " ").capitalize(), says="", better=""))
         low, high = report.intervals.get(name, (None, None))
         theirs = {b: _number(values.get(name)) for b, values in report.baselines.items()}

@@ -64,5 +64,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"figure": figure, "ranks": ranks, "percent": plots.percent}
+    made.filters |= {
+        "capital": lambda text: text[:1].upper() + text[1:],
+        "figure": figure,
+        "ranks": ranks,
+        "percent": plots.percent,
+    }
     return made
