@@ -107,7 +107,8 @@ def fit(
     for cause in causes:
         some, share = _drawn(rows, cause, len(usual), chance)
         age = edges[some.period]
-        lag = np.zeros(len(age)) if reach is None else np.minimum(chance.random(len(age)) * reach, age)
+        in_sight = age - spells.entry[some.spell]
+        lag = np.zeros(len(age)) if reach is None else np.minimum(chance.random(len(age)) * reach, in_sight)
         table = known(some.spell, age - lag)
         table = _with_time(table, age, usual[some.period], None if reach is None else lag)
         table = table.append_column(encode.SUBJECT, pa.array(who[some.spell]).cast(pa.string()))
