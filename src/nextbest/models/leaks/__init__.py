@@ -32,7 +32,7 @@ __all__ = ["Examined", "examine", "find", "find_for_time", "suspects"]
 
 _LEAST_RARER = 20
 _MOST_ROWS = 20_000
-_MOST_CELLS = 20_000_000
+_MOST_CELLS = 10_000_000
 _FEWEST_SAMPLED = 2_000
 _MOST_TOGETHER = 100
 
@@ -125,7 +125,7 @@ def _against_the_others(
     weighed: Sequence[Weighed], actual: Vector, fold: NDArray[np.int64], seed: int
 ) -> list[Weighed]:
     """Hold what the values say of a column against what the unsuspicious ones tell together."""
-    if all(w.values < weigh.LEAVE_OUT for w in weighed):
+    if all(w.values < weigh.TELL for w in weighed):
         return list(weighed)
     others = [w.column for w in _strongest(weighed) if w.points < weigh.TELL]
     told = rest.together(others, actual, fold, seed=seed)

@@ -38,9 +38,11 @@ def differences(kept: Sequence[Weighed], actual: Vector, fold: NDArray[np.int64]
         if gap.filled.sum() < len(actual) / 2 or not _separates(gap, actual[:_MOST_ROWS], fold[:_MOST_ROWS]):
             continue
         place, low = alone.auc_and_low(actual, alone.held_out(gap, actual, fold))
+        if low < _NOTHING_HONEST or 1 - max(one.auc, other.auc) < _SET_ERRORS * (1 - place):
+            continue
         others = [w.column for w in kept if w is not one and w is not other]
         told = rest.together(others, actual, fold, seed=seed)
-        if low >= _NOTHING_HONEST and weigh.beyond(place, actual, told):
+        if weigh.beyond(place, actual, told):
             name, beside = _blamed(one, other)
             found[name] = f"its difference from '{beside}' separates the label (AUC {place:.3f})"
     return found

@@ -63,10 +63,10 @@ class Column:
 
 def read(table: pa.Table) -> Iterator[Column]:
     """Give the columns that hold anything and differ between rows; `subject_id` is none of them."""
-    for name in dict.fromkeys(table.column_names):
+    for name, raw in zip(table.column_names, table.columns, strict=True):
         if name == encode.SUBJECT:
             continue
-        column = _column(name, encode_values.plain(table.column(table.column_names.index(name))))
+        column = _column(name, encode_values.plain(raw))
         if column is not None and not _constant(column.values):
             yield column
 

@@ -37,7 +37,7 @@ _CEILING_YES_NO = 0.875
 _SHARE_IN_PURE = 0.3
 _EASY = 2.0  # points left to a column that the others match
 _MORE_ERRORS = 1.5
-_EXPECTED = 0.8
+_DOUBT_LEFT = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +95,27 @@ def beyond(auc: float, actual: Vector, others: Vector, *, times: float = _MORE_E
     return bool(1 - evaluate.auc(actual, others) >= times * max(1 - auc, 3 / rarer))
 
 
-def unexpected(sign: filled.Sign, others: Vector) -> bool:
-    """Tell whether the others do not know already what the rows of a sign are."""
-    expected = float(others[sign.rows].mean())
-    return (expected if sign.positive else 1 - expected) < _EXPECTED
+def unexpected(sign: filled.Sign, actual: Vector, others: Vector) -> bool:
+    """Tell whether the others leave doubt about the rows of a sign: over a quarter of the doubt without any column."""
+    doubt = 1 - others if sign.positive else others
+    usual = 1 - actual.mean() if sign.positive else actual.mean()
+    return bool(doubt[sign.rows].mean() > _DOUBT_LEFT * usual)
 
 
 def eased(weighed: Weighed, actual: Vector, others: Vector) -> Weighed:
-    """Give the column with fewer points where the others tell as much."""
+    """Give the column with fewer points where the others tell as much.
+
+    A column that says yes or no is held against the yes or no of the others, in as many rows: a finer answer ranks
+    better merely by being finer.
+    """
+    alike = others
+    if weighed.column.two_valued:
+        yes = alone.higher_side(weighed.column, actual)
+        alike = (others >= np.quantile(others, 1 - yes.mean())).astype(np.float64)
     return Weighed(
         column=weighed.column, auc=weighed.auc, low=weighed.low, named=weighed.named, name_why=weighed.name_why,
-        told=weighed.told if beyond(weighed.auc, actual, others) else min(weighed.told, _EASY),
-        signs=tuple(s for s in weighed.signs if unexpected(s, others)),
+        told=weighed.told if beyond(weighed.auc, actual, alike) else min(weighed.told, _EASY),
+        signs=tuple(s for s in weighed.signs if unexpected(s, actual, others)),
     )  # fmt: skip
 
 
