@@ -22,8 +22,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "recipes": {
         "audience": "nextbest.recipes.audience:Audience",
         "churn": "nextbest.recipes.churn:Churn",
+        "deal_win": "nextbest.recipes.deal_win:DealWin",
+        "pipeline": "nextbest.recipes.pipeline:Pipeline",
+        "sales_forecast": "nextbest.recipes.sales_forecast:SalesForecast",
         "segments": "nextbest.recipes.segments:Segments",
         "lead_score": "nextbest.recipes.lead_score:LeadScore",
+        "sales_ready": "nextbest.recipes.sales_ready:SalesReady",
         "propensity": "nextbest.recipes.propensity:Propensity",
         "value": "nextbest.recipes.value:Value",
     },
@@ -34,6 +38,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pareto_nbd": "nextbest.models.pareto_nbd:ParetoNBD",
         "gamma_gamma": "nextbest.models.gamma_gamma:GammaGamma",
         "spend_trees": "nextbest.models.spend_trees:SpendTrees",
+        "shifted_beta_geometric": "nextbest.models.sbg:ShiftedBetaGeometric",
     },
     "policies": {
         "rules": "nextbest.policies.rules:Rules",

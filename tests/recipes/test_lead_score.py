@@ -15,6 +15,7 @@ from nextbest.errors import UnknownNameError, UsageError
 from nextbest.ledger import analysis, archive, create
 from nextbest.recipes import capacity, lead_parts, leads
 from nextbest.recipes.lead_score import LeadScore
+from nextbest.recipes.sales_ready import SalesReady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 420
+_REASONS = (
+    "the chance is below what a call costs", "what it did speaks against it rather than for it",
+    "others come first within the capacity",
+)  # fmt: skip
 _UTC = pa.timestamp("us", tz="UTC")
 
 
@@ -256,6 +261,7 @@ def test_fit_and_engagement_of_a_table_are_told_by_name_or_by_the_user() -> None
         ("Total Time Spent on Website", True), ("Page Views Per Visit", True), ("Last Activity", True),
         ("days_since_last_order", True), ("TotalVisits", True), ("hs_email_open", True), ("age", False),
         ("Lead Source", False), ("Country", False), ("employees", False), ("pagers_owned", False),
+        ("Do Not Call", False), ("Search", False), ("calls_90d", True), ("time_zone", False),
     ],
 )  # fmt: skip
 def test_names_say_what_somebody_did(name: str, engaged: bool) -> None:  # noqa: FBT001 (a parameter)
@@ -294,3 +300,53 @@ def test_capacity_is_a_share_or_a_number() -> None:
 
 def _logit(p: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.log(p) - np.log1p(-p)
+
+
+# --- ready for sales --------------------------------------------------------------------------------------------------
+
+
+def test_ready_leads_convert_more_often_out_of_sample() -> None:
+    """Above the line the rate of conversion is clearly higher than below, and no more than the capacity is ready."""
+    recipe = SalesReady(table=_table(3000), id="lead", label="converted", capacity=0.2)
+    fitted = recipe.fit(None, as_of=AS_OF)
+    report = fitted.report
+    assert report.intervals["rate_ready"][0] > report.intervals["rate_not_ready"][1]
+    said = recipe.predict(None, fitted, as_of=AS_OF)
+    ready = said["sales_ready"].to_numpy(zero_copy_only=False)
+    assert 0.1 < ready.mean() < 0.25
+    assert said["conversion_probability"].to_numpy()[ready].min() >= fitted.extra["line"]
+    assert set(said["reason"].to_pylist()) == {"ready", *(r for r in _REASONS if r in said["reason"].to_pylist())}
+
+
+def test_a_call_has_to_pay() -> None:
+    """With a call that costs half a win nobody below one half is ready, and what it earns stands in the report."""
+    dear = SalesReady(
+        table=_table(3000), id="lead", label="converted", capacity=1.0, cost_per_call=50.0, value_per_win=100.0
+    )
+    fitted = dear.fit(None, as_of=AS_OF)
+    said = dear.predict(None, fitted, as_of=AS_OF)
+    ready = said["sales_ready"].to_numpy(zero_copy_only=False)
+    assert fitted.extra["line"] == 0.5
+    assert said["conversion_probability"].to_numpy()[ready].min() >= 0.5
+    assert _REASONS[0] in said["reason"].to_pylist()
+    everybody = fitted.report.baselines["calling everybody"]["earned_per_lead"]
+    assert fitted.report.metrics["earned_per_lead"] > everybody
+    with pytest.raises(UsageError, match="given together"):
+        SalesReady(table=_table(), id="lead", label="converted", cost_per_call=5.0).fit(None, as_of=AS_OF)
+
+
+def test_readiness_from_the_ledger_and_from_too_little(crm: tuple[Ledger, Fitted]) -> None:
+    """Leads of the ledger are told ready or not; with three conversions nobody is."""
+    ledger = crm[0]
+    recipe = SalesReady(horizon_days=60, capacity=40)
+    fitted = recipe.fit(ledger, as_of=AS_OF)
+    assert fitted.report.status == "ok"
+    assert fitted.report.metrics["rate_ready"] > fitted.report.metrics["rate_not_ready"]
+    said = recipe.predict(ledger, fitted, as_of=AS_OF)
+    assert 0 < said["sales_ready"].to_numpy(zero_copy_only=False).sum() < said.num_rows / 2
+    table = _table(200)
+    few = table.set_column(3, "converted", pa.array(["yes"] * 3 + ["no"] * 197))
+    poor = SalesReady(table=few, id="lead", label="converted")
+    nothing = poor.fit(None, as_of=AS_OF)
+    assert nothing.report.status == "not_enough_data"
+    assert poor.predict(None, nothing, as_of=AS_OF)["sales_ready"].null_count == 200

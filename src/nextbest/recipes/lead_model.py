@@ -11,31 +11,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.features.sets import feature_set
+from nextbest.models import folds
 from nextbest.models.unread import notes_of, with_notes
-from nextbest.recipes import capacity, flat_table, lead_parts, leads, moments
+from nextbest.recipes import capacity, flat_table, judged, lead_parts, leads, moments
 from nextbest.recipes import table as flat
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
 from nextbest.recipes.timeline import DAY_US, moment_of
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
     from nextbest.features.language import Feature
-    from nextbest.recipes.judged import Judged
     from nextbest.recipes.leads import Goal
     from nextbest.recipes.moments import Learnt, Panel
 
     Vector = NDArray[np.float64]
+    Also = Callable[[Fitted, Panel, Panel], Fitted]
 
 PREDICTION = "conversion_probability"
 QUESTION = "Which column says who converted?"
 BY_AGE = "age of the lead alone"
 # Below 30 conversions an AUC is rough, which is said; below 10 its interval holds everything from chance to perfect.
 FEWEST = 10
+_PARTS = 5
 
 
 class Asking(Protocol):
@@ -81,10 +83,13 @@ class Scored:
         return with_notes(pa.table(found), notes_of(self.said))
 
 
-def fit(recipe: Asking, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (a ledger, or None)
-    """Learn who converts; `report.status` says when there is too little."""
+def fit(recipe: Asking, ledger: Any, *, as_of: datetime, also: Also | None = None) -> Fitted:  # noqa: ANN401
+    """Learn who converts; `report.status` says when there is too little.
+
+    `also` gives the fitted recipe with what is learnt beyond, from rows to learn from and rows to judge by.
+    """
     if recipe.table is not None:
-        return _fit_table(recipe, ledger, as_of)
+        return _fit_table(recipe, ledger, as_of, also)
     began = clock.perf_counter()
     learnt, goal = learn(recipe, ledger, as_of)
     settings = flat.settings_of(recipe)
@@ -92,11 +97,14 @@ def fit(recipe: Asking, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN
     if learnt.model is None or goal is None:
         return not_enough(recipe.name, settings, report)
     parts = {"model": training_subjects(ledger, learnt.model, learnt.subject_ids)}
-    return Fitted(
+    fitted = Fitted(
         model_id=model_id(recipe.name, parts, report.as_of), recipe=recipe.name, settings=settings,
         as_of=report.as_of, parts=parts, report=report,
         extra={**learnt.extra, "engagement": list(lead_parts.engaged(learnt.model.columns, recipe.engagement))},
     )  # fmt: skip
+    if also is None or learnt.learning is None or learnt.judging is None:
+        return fitted
+    return also(fitted, learnt.learning, learnt.judging)
 
 
 def predict(recipe: Asking, ledger: Any, fitted: Fitted, *, as_of: datetime) -> Scored:  # noqa: ANN401
@@ -196,15 +204,34 @@ def _words(recipe: Asking, goal: Goal) -> moments.Words:
 # --- from a flat table ------------------------------------------------------------------------------------------------
 
 
-def _fit_table(recipe: Asking, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
-    def also(report: Report, judgement: Judged, places: NDArray[np.int64], rows: flat_table.Labelled) -> Report:
+def _fit_table(recipe: Asking, ledger: Any, as_of: datetime, more: Also | None) -> Fitted:  # noqa: ANN401
+    taught: list[flat_table.Labelled] = []
+
+    def also(report: Report, judgement: judged.Judged, places: NDArray[np.int64], rows: flat_table.Labelled) -> Report:
+        taught.append(rows)
         return _finished(recipe, report, judgement, came(recipe, rows.features)[places])
 
     fitted = flat.fit(replace(_asked(recipe), also=also), ledger, as_of=as_of)
     if "model" not in fitted.parts:
         return fitted
     columns = getattr(fitted.parts["model"], "columns", ())
-    return replace(fitted, extra={**fitted.extra, "engagement": list(lead_parts.engaged(columns, recipe.engagement))})
+    engagement = list(lead_parts.engaged(columns, recipe.engagement))
+    fitted = replace(fitted, extra={**fitted.extra, "engagement": engagement})
+    return fitted if more is None else more(fitted, *_held_apart(recipe, taught[0], columns))
+
+
+def _held_apart(recipe: Asking, rows: flat_table.Labelled, columns: Sequence[str]) -> tuple[Panel, Panel]:
+    """Give a table's rows in two: to learn from, and a fifth to judge by, the latest or one drawn by lot."""
+    if recipe.time is None:
+        lot = folds.assign(rows.actual, _PARTS, seed=recipe.seed)
+        split = np.flatnonzero(lot > 0), np.flatnonzero(lot == 0)
+    else:
+        split = judged.latest(came(recipe, rows.features), 1 / _PARTS)
+    features = rows.features.select(columns)
+    learning, judging = (
+        moments.Panel(features=features.take(pa.array(part)), actual=rows.actual[part]) for part in split
+    )
+    return learning, judging
 
 
 def came(recipe: Asking, features: pa.Table) -> Vector:
@@ -218,7 +245,7 @@ def _asked(recipe: Asking) -> flat.Asked:
     return flat.asked_by(recipe, prediction=PREDICTION, question=QUESTION)
 
 
-def _finished(recipe: Asking, report: Report, judgement: Judged, came: Vector) -> Report:
+def _finished(recipe: Asking, report: Report, judgement: judged.Judged, came: Vector) -> Report:
     """Give the report with the capture at capacity, and with its cautions said where people read."""
     known = np.where(np.isfinite(came), came, np.nanmax(came, initial=0.0) if np.isfinite(came).any() else 0.0)
     told = capacity.told(

@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-# Words of what somebody did, and of when: whoever names a column so counts or dates behaviour. A word counts whole
-# (plural too), so that "age" is not found in "page" nor "open" in "openness".
+# Words of what somebody did, and of how long ago. A word counts whole (plural too), so that "age" is not found in
+# "page". Words that as often name a channel, a wish or a trait are left out: "call" (do not call), "search" (came by
+# search), "time" (time zone), "last" (last name), "form" (legal form); counts of them are in.
 _DID = frozenset({
-    "visit", "session", "page", "pageview", "view", "click", "open", "opened", "clicked", "time", "spent", "activity",
-    "activities", "engagement", "event", "call", "meeting", "demo", "download", "webinar", "form", "submission",
-    "search", "chat", "reply", "replied", "message", "touch", "cart", "trial", "login", "usage", "used", "response",
-    "recency", "frequency", "last", "since", "recent", "ago", "activity_score", "interaction", "attended", "viewed",
-    "visited", "submitted", "downloaded", "order", "orders", "revenue",
+    "visit", "session", "page", "pageview", "view", "click", "open", "opened", "clicked", "spent", "activity",
+    "activities", "engagement", "event", "calls", "meeting", "demo", "download", "webinar", "submission", "searches",
+    "chat", "reply", "replied", "message", "touch", "touches", "cart", "trial", "login", "usage", "used", "response",
+    "recency", "frequency", "since", "recent", "ago", "interaction", "attended", "viewed", "visited", "submitted",
+    "downloaded", "order", "revenue",
 })  # fmt: skip
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
