@@ -90,3 +90,41 @@ def test_nobody_gives_empty_tables() -> None:
     assert summary(nobody, FIRST + 9).num_rows == 0
     later = purchases(orders(("a", 5, 1.0)), before_day=FIRST + 9)
     assert summary(later, FIRST + 2).num_rows == 0
+
+
+def test_what_is_given_back_counts_from_its_day_on() -> None:
+    """A refund and a cancellation lower what was spent from their own day on, and in no window before it."""
+    table = orders(("a", 1, 50.0), ("a", 20, 30.0), ("a", 25, -40.0), ("b", 2, 10.0), ("z", 3, -5.0))
+    cancelled = [None, START + timedelta(days=30), None, None, None]
+    table = table.append_column("cancelled_ts", pa.array(cancelled, pa.timestamp("us", tz="UTC")))
+    bought = purchases(table, before_day=FIRST + 60)
+    assert bought.subject_ids.to_pylist() == ["a", "b"]
+    assert bought.between(FIRST, FIRST + 22).spent().tolist() == [80, 10]
+    assert bought.between(FIRST, FIRST + 28).spent().tolist() == [40, 10]
+    assert bought.between(FIRST, FIRST + 60).spent().tolist() == [10, 10]
+    assert bought.between(FIRST + 22, FIRST + 60).spent().tolist() == [0, 0]
+    assert summary(bought, FIRST + 28)["revenue"].to_pylist() == [40, 10]
+    assert purchases(table, before_day=FIRST + 28).spent().tolist() == [40, 10]
+
+
+def test_some_customers_are_those_and_nobody_else() -> None:
+    """The purchases and returns of chosen customers keep their places in the list; others have none."""
+    bought = purchases(orders(("a", 1, 5.0), ("b", 2, 7.0), ("a", 3, -1.0), ("b", 4, -2.0)), before_day=FIRST + 9)
+    assert bought.of(np.array([False, True])).spent().tolist() == [0, 5]
+
+
+def test_rhythm_is_what_anyone_would_count() -> None:
+    """Gaps of 3 and 5 days spread by 1 around 4, the longest is 5 and so is the last; one order has no rhythm."""
+    bought = purchases(orders(("a", 0, 5.0), ("a", 3, 9.0), ("a", 8, 7.0), ("b", 2, 7.0)), before_day=FIRST + 20)
+    found = behaviour(bought, FIRST + 20, window_days=30)
+    for name, value in (
+        ("spread_of_days_between_orders", 1.0),
+        ("irregularity_of_orders", 0.25),
+        ("longest_days_between_orders", 5.0),
+        ("last_days_between_orders", 5.0),
+        ("largest_order_value", 9.0),
+        ("orders_faded_15d", 0.5 ** (20 / 15) + 0.5 ** (17 / 15) + 0.5 ** (12 / 15)),
+    ):
+        assert found[name][0] == pytest.approx(value)
+    assert np.isnan(found["irregularity_of_orders"][1])
+    assert np.isnan(found["longest_days_between_orders"][1])

@@ -52,3 +52,12 @@ def test_what_cannot_be_learnt_is_refused() -> None:
     fitted = SpendTrees().fit(*sample())
     with pytest.raises(DataError, match="not there: other"):
         fitted.predict(features.drop_columns("other"))
+
+
+def test_what_columns_add_sums_to_the_prediction() -> None:
+    """The shares of a row and the base sum to the logarithm of its amount."""
+    features, label = sample()
+    fitted = SpendTrees().fit(features, label)
+    names, shares = fitted.contributions(features)
+    assert names == ("revenue_365d", "other")
+    assert np.exp(shares.sum(axis=1)) == pytest.approx(fitted.predict(features)["prediction"].to_numpy(), rel=1e-6)

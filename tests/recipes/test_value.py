@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,18 @@ import pyarrow.compute as pc
 import pytest
 
 from nextbest.ledger import archive, create
-from nextbest.models import clv, store
+from nextbest.models import clv, clv_windows, store
 from nextbest.models.order_history import day_of, purchases
 from nextbest.recipes.value import Value
 from nextbest.recipes.value_baselines import last_period, mean_spend, recency_frequency
+from nextbest.recipes.value_judged import unsettled
+from nextbest.recipes.value_orders import usable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from nextbest.models.likelihood import Estimate
     from nextbest.types import Fitted
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -196,6 +201,70 @@ def test_the_weight_follows_what_is_sure() -> None:
     alike = [truth * np.exp(random.normal(0, 0.3, 4000)) for _ in range(2)]
     assert clv.blend_weight(truth, alike[0], alike[1]) == pytest.approx(0.5, abs=0.1)
     assert clv.blend_weight(truth, np.full(4000, np.nan), truth) == 0.0
+
+
+def test_one_currency_counts_and_the_others_are_told(orders: pa.Table) -> None:
+    """Orders in a rarer currency change no prediction, and the report says how many were left out."""
+    past, as_of = before(orders, 300), START + timedelta(days=300)
+    euro = past.append_column("currency", pa.array(["EUR"] * past.num_rows))
+    yen = past.slice(0, 70).append_column("currency", pa.array(["JPY"] * 70))
+    yen = yen.set_column(2, "revenue", pc.multiply(yen["revenue"], 150.0))
+    mixed = pa.concat_tables([euro, yen])
+    recipe = Value(horizon_days=90)
+    alone, both = recipe.fit_orders(euro, as_of=as_of), recipe.fit_orders(mixed, as_of=as_of)
+    assert both.model_id == alone.model_id
+    assert "70 in JPY" in " ".join(both.report.details["cautions"])
+    assert recipe.predict_orders(mixed, both, as_of=as_of).equals(recipe.predict_orders(euro, alone, as_of=as_of))
+
+
+def test_refunds_without_a_moment_are_left_and_told(orders: pa.Table) -> None:
+    """A refund of which nobody knows when it came is not taken off, and the report says so."""
+    past = before(orders, 300)
+    refunded = np.zeros(past.num_rows)
+    refunded[:40] = 5.0
+    used = usable(past.append_column("refunded", pa.array(refunded)))
+    assert used.orders.num_rows == past.num_rows
+    assert used.cautions[0].startswith("40 orders say how much was refunded but not when")
+
+
+def test_the_report_holds_what_its_card_draws(fitted: Fitted) -> None:
+    """Tenths, dates, capture, interval shares and moving features are there, as JSON, and agree with the metrics."""
+    details = fitted.report.details
+    json.dumps(dict(details), allow_nan=False)
+    tenths = details["deciles"]
+    assert [t["decile"] for t in tenths] == list(range(1, 11))
+    assert sum(t["customers"] for t in tenths) == fitted.report.rows
+    assert tenths[0]["predicted"] > tenths[-1]["predicted"]
+    assert details["dates"] == {"from": "2025-01-01", "to": "2025-10-27", "judged_from": "2025-07-30"}
+    assert details["intervals"]["money_held"] == fitted.report.metrics["interval_held"]
+    assert fitted.report.top_features[0]["weight"] > 0
+    assert "recency_frequency" in fitted.report.why
+
+
+def test_likelihoods_without_a_maximum_are_acted_on() -> None:
+    """Where a purchase model does not converge it is fitted with a pull; if that fails too, boosting speaks alone."""
+    settled = {"pulled": [], "unsettled": [], "value_weight": 0.5}
+    assert unsettled(settled) == []
+    assert "no clear maximum" in unsettled({**settled, "pulled": ["pareto_nbd"]})[0]
+    left = {"pulled": ["gamma_gamma"], "unsettled": ["gamma_gamma"], "value_weight": 1.0}
+    assert unsettled(left) == [
+        "The search for the parameters of gamma_gamma did not end; boosting alone speaks for money and orders."
+    ]
+
+
+def test_a_model_that_did_not_converge_is_fitted_with_a_pull(orders: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A purchase model whose search did not end comes back with a penalty, and is named."""
+    plain = clv_windows.read_estimate
+
+    def read(files: Mapping[str, bytes], model: str) -> Estimate:
+        found = plain(files, model)
+        return replace(found, converged=False) if model == "gamma_gamma" else found
+
+    monkeypatch.setattr(clv_windows, "read_estimate", read)
+    day = day_of(START) + 300
+    bought = purchases(before(orders, 300), before_day=day)
+    found = clv_windows.settling(clv_windows.purchase_models(bought, day, 90))
+    assert found == {"pulled": ["gamma_gamma"], "unsettled": ["gamma_gamma"]}
 
 
 def test_from_the_ledger_and_back_from_disk(orders: pa.Table, tmp_path: Path) -> None:

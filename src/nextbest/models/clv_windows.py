@@ -98,9 +98,9 @@ def features_table(
     return pa.table(
         {
             **behaviour(known, cut, window_days=window_days),
-            "expected_orders_365d": family["orders"] / family_days * 365,
+            "expected_orders_per_year": family["orders"] / family_days * 365,
             "expected_order_value": family["order_value"],
-            "expected_revenue_365d": family["value"] / family_days * 365,
+            "expected_revenue_per_year": family["value"] / family_days * 365,
             "probability_alive": family["alive"],
         }
     )

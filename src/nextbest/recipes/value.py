@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from nextbest.errors import unknown
 from nextbest.models import clv, contributions
 from nextbest.models.clv_windows import inner_cut
 from nextbest.models.order_history import day_of, purchases, summary
-from nextbest.recipes import value_orders
+from nextbest.recipes import value_contracts, value_orders
 from nextbest.recipes.fitting import model_id, not_enough
 from nextbest.recipes.value_judged import day, judge, unsettled
 from nextbest.types import Fitted, Report
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from nextbest.models.order_history import Purchases
 
+WAYS = ("auto", "orders", "subscriptions")
 HORIZONS_DAYS = (365, 180, 90, 60, 30, 14)
 FEWEST_REPEATERS = 30  # customers with two purchase days before the first cut that is learnt from
 FEWEST_HISTORY_DAYS = 28  # before the judged window: an inner window of two weeks and two weeks before it
@@ -40,21 +43,46 @@ _LATEST_DAYS = 3650  # a next order further away than ten years is no date
 class Value:
     """Customer lifetime value over `horizon_days` (None: the longest that fits three times into the history).
 
-    `level` is the share of customers whose outcome the intervals should hold.
+    `level` is the share of customers whose outcome the intervals should hold. `by` is "orders", "subscriptions" or
+    "auto": subscriptions where at least as many customers have one as have ordered. `discount_rate` a year is what
+    later revenue of subscriptions counts less.
     """
 
     name: str = field(default="value", init=False)
     horizon_days: int | None = None
     level: float = 0.9
+    by: str = "auto"
+    discount_rate: float = 0.0
     seed: int = 0
 
     def fit(self, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (see types.Recipe)
-        """Learn from the orders before `as_of`; `report.status` says when there are too few."""
+        """Learn from what is known before `as_of`; `report.status` says when it is too little."""
+        if self._way(ledger, as_of) == "subscriptions":
+            return self.fit_subscriptions(value_contracts.read(ledger, as_of), as_of=as_of)
         return self.fit_orders(value_orders.read(ledger, as_of), as_of=as_of)
 
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401
-        """Give one row per customer who ordered before `as_of`; columns as in `predict_orders`."""
+        """Give one row per customer known before `as_of`; columns as in `predict_orders`, `predict_subscriptions`."""
+        if fitted.extra.get("by") == "subscriptions":
+            return self.predict_subscriptions(value_contracts.read(ledger, as_of), fitted, as_of=as_of)
         return self.predict_orders(value_orders.read(ledger, as_of), fitted, as_of=as_of)
+
+    def fit_subscriptions(self, states: pa.Table, *, as_of: datetime) -> Fitted:
+        """Learn from a table of states of subscriptions (the columns of the kind `subscription`)."""
+        terms = value_contracts.Terms(
+            horizon_days=self.horizon_days,
+            discount_rate=self.discount_rate,
+            level=self.level,
+            seed=self.seed,
+            settings=self._settings(),
+        )
+        return value_contracts.fit(states, terms, as_of=as_of)
+
+    def predict_subscriptions(self, states: pa.Table, fitted: Fitted, *, as_of: datetime) -> pa.Table:
+        """Give `subject_id`, `predicted_clv` with `_low`, `_high`, `mrr`, `probability_staying` to the end of the
+        horizon, `running_subscriptions`, `historic_clv`.
+        """  # noqa: D205 (the columns are the summary)
+        return value_contracts.predict(states, fitted, as_of=as_of, level=self.level)
 
     def fit_orders(self, orders: pa.Table, *, as_of: datetime) -> Fitted:
         """Learn from a table of orders (`subject_id, ts, revenue`), all before `as_of`."""
@@ -124,7 +152,22 @@ class Value:
         )
 
     def _settings(self) -> dict[str, Any]:
-        return {"horizon_days": self.horizon_days, "level": self.level, "seed": self.seed}
+        return {
+            "horizon_days": self.horizon_days,
+            "level": self.level,
+            "by": self.by,
+            "discount_rate": self.discount_rate,
+            "seed": self.seed,
+        }
+
+    def _way(self, ledger: Any, as_of: datetime) -> str:  # noqa: ANN401 (see types.Recipe)
+        if self.by not in WAYS:
+            raise unknown("way to value customers", self.by, WAYS)
+        if self.by != "auto":
+            return self.by
+        subscribers = value_contracts.subscribers(value_contracts.read(ledger, as_of))
+        ordered = len(pc.unique(value_orders.read(ledger, as_of)["subject_id"])) if subscribers else 0
+        return "subscriptions" if subscribers and subscribers >= ordered else "orders"
 
     def _unfitted(self, as_of: datetime, why: str) -> Fitted:
         report = Report(recipe=self.name, status="not_enough_data", why=why, as_of=as_of.isoformat())

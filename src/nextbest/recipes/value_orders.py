@@ -36,25 +36,31 @@ def usable(orders: pa.Table, *, currency: str | None = None) -> Usable:
 
     Sums over currencies would be no amounts of anything, so the others are left out and counted.
     """
-    cautions = []
-    if "currency" in orders.column_names:
-        counts = sorted(_counts(orders["currency"]).items(), key=lambda item: (-item[1], item[0]))
-        currency = currency or (counts[0][0] if counts else "")
-        others = {name: count for name, count in counts if name != currency}
-        if others:
-            orders = orders.filter(pc.fill_null(pc.equal(orders["currency"], currency), True))  # noqa: FBT003 (a value)
-            named = ", ".join(f"{count:,} in {name}" for name, count in others.items())
-            cautions.append(
-                f"Only orders in {currency} count, the most frequent currency; left out: {named}. Convert the others "
-                "before loading, if they should count."
-            )
+    orders, currency, cautions = one_currency(orders, "orders", currency)
     unknown = _refunds_without_a_moment(orders)
     if unknown:
         cautions.append(
             f"{unknown:,} orders say how much was refunded but not when, so it could not be known at the time: it is "
             "not taken off. Load refunds as rows of their own (negative totals) to have them taken off."
         )
-    return Usable(orders=orders, currency=currency or "", cautions=tuple(cautions))
+    return Usable(orders=orders, currency=currency, cautions=tuple(cautions))
+
+
+def one_currency(table: pa.Table, what: str, currency: str | None = None) -> tuple[pa.Table, str, list[str]]:
+    """Give the rows of one currency, its name, and a caution when others were left out; `what` the rows are."""
+    if "currency" not in table.column_names:
+        return table, currency or "", []
+    counts = sorted(_counts(table["currency"]).items(), key=lambda item: (-item[1], item[0]))
+    chosen = currency or (counts[0][0] if counts else "")
+    others = [f"{count:,} in {name}" for name, count in counts if name != chosen]
+    if not others:
+        return table, chosen, []
+    caution = (
+        f"Only {what} in {chosen} count, the most frequent currency; left out: {', '.join(others)}. Convert the others "
+        "before loading, if they should count."
+    )
+    kept = table.filter(pc.fill_null(pc.equal(table["currency"], chosen), True))  # noqa: FBT003 (a value)
+    return kept, chosen, [caution]
 
 
 def without_revenue(orders: pa.Table) -> str:
