@@ -30,6 +30,7 @@ are of the machine that is named; a ratio compares two things in one run. Real d
 RUNS = {
     "value": ("Customer value", ["benchmarks/value/run.py"]),
     "quality/churn": ("Churn", ["benchmarks/quality/churn/run.py"]),
+    "quality/reps": ("Sales people", ["benchmarks/quality/reps/run.py"]),
     "quality/segments": ("Segments", ["benchmarks/quality/segments/run.py"]),
     "load": ("Loading", ["-m", "benchmarks.load"]),
     "ledger": ("The ledger", ["benchmarks/ledger/run.py"]),
