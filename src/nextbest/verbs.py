@@ -339,10 +339,14 @@ def _speaks_of_subjects(recipe: Recipe) -> bool:
 
 
 def _features(ledger: Ledger, as_of: datetime) -> pa.Table:
+    import pyarrow as pa
+
     from nextbest.features.build import build
     from nextbest.features.sets import feature_set
 
-    return build(ledger, feature_set(ledger), as_of=as_of)
+    found = feature_set(ledger)
+    # Of deals alone there are predictions, but no features of customers.
+    return build(ledger, found, as_of=as_of) if found else pa.table({"subject_id": pa.array([], pa.string())})
 
 
 def _known_about_everyone(ledger: Ledger, as_of: datetime) -> tuple[pa.Table, dict[str, str]]:

@@ -45,7 +45,7 @@ def world(seed: int, *, days: int = 820, per_day: float = 1.0, reps: int = 8, sp
     count = draw.poisson(per_day * days)
     born = np.sort(draw.integers(0, days, count))
     rep, product = draw.integers(0, reps, count), draw.integers(0, 3, count)
-    amount = np.round(np.exp(draw.normal(8, 0.7, count)) * (1 + product), 2)
+    amount: NDArray[np.float64] = np.exp(draw.normal(8, 0.7, count)) * (1.0 + product)
     stage, since = np.zeros(count, np.int64), born.copy()
     won_day = np.full(count, -1)
     rows: list[tuple[int, int, str]] = [(int(d), int(b), STAGES[0]) for d, b in enumerate(born)]
