@@ -31,7 +31,7 @@ PREDICTIONS = frozenset({
     "predicted_number_of_orders", "predicted_number_of_orders_low", "predicted_number_of_orders_high",
     "probability_alive", "historic_clv", "average_order_value", "average_days_between_orders",
     "expected_next_order_date", "lead_score", "fit_score", "engagement_score", "conversion_probability",
-    "sales_ready", "win_probability",
+    "sales_ready", "next_order_date", "days_to_next_order", "win_probability",
 })  # fmt: skip
 
 
