@@ -141,7 +141,7 @@ class _Task:
             groups = None if groups is None else [groups[i] for i in rows]
         seed, size, task = self.model.seed, self.size, self.model.task
         encoder, matrix = encode.learn_from(columns, salt=self.salt, seed=seed, actual=actual, groups=groups)
-        if not encoder.columns:
+        if rows is None and not encoder.columns:  # a part may lack what the whole has: then it says the base rate
             raise DataError(f"No column can be learnt from. Left out: {_reasons(encoder)}.")
         linear = logistic.fit(matrix, actual, task=task, levels=encoder.categories, seed=seed, shrink=size.line)
         grown = trees.grow(

@@ -74,11 +74,11 @@ def read_all(table: pa.Table, names: Sequence[str]) -> dict[str, Column]:
 
 
 def places(column: Column, *, points: int = 9, least: int = FEWEST_ROWS) -> Places:
-    """Give rows that hold the values worth trying: quantiles from 5% to 95% of a scale, else every frequent level."""
+    """Give rows that hold the values worth trying: quantiles from 5% to 95% of a scale, else each frequent level."""
     if not column.graded or column.numbers is None:
-        return np.array(
-            [int(np.argmax(column.codes == c)) for c, n in enumerate(column.counts) if n >= least], np.int64
-        )
+        frequent = [c for c, n in enumerate(column.counts) if n >= least]
+        found = np.array([int(np.argmax(column.codes == c)) for c in frequent], dtype=np.int64)
+        return found if column.numbers is None else found[np.argsort(column.numbers[found], kind="stable")]
     known = np.flatnonzero(np.isfinite(column.numbers))
     order = known[np.argsort(column.numbers[known], kind="stable")]
     at = np.round(np.linspace(0.05, 0.95, points) * (len(order) - 1)).astype(np.int64)

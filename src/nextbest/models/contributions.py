@@ -31,6 +31,7 @@ _MOST_ROWS = 2_000
 _DIGITS = 6
 _LEAST_ROWS = 10
 _CLEAR = 0.5  # rank correlation of a column with what it adds, from which a direction is named
+WHICH = "it depends on which"
 _WINDOW = re.compile(r"_(\d+)d$")
 
 
@@ -94,7 +95,7 @@ def direction(column: columns.Column, shares: Vector) -> str:
     words = name_in_words(column.name)
     known = ~column.missing
     if column.numbers is None or known.sum() < _LEAST_ROWS or _constant(column.numbers[known]) or _constant(shares):
-        return f"{words}: it depends on which"
+        return f"{words}: {WHICH}"
     together = float(np.corrcoef(_ranks(column.numbers[known]), _ranks(shares[known]))[0, 1])
     if abs(together) < _CLEAR:
         return f"{words}: up and down along its range"

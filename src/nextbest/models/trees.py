@@ -7,12 +7,13 @@ import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nextbest.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float64]
@@ -71,16 +72,21 @@ def grow(
         "force_row_wise": True,
         "verbose": -1,
     }
-    data = lightgbm.Dataset(matrix, actual, categorical_feature=list(categories), params={"verbose": -1})
+    data = lightgbm.Dataset(_padded(matrix), actual, categorical_feature=list(categories), params={"verbose": -1})
     booster = lightgbm.train(settings, data, rounds)
     trees, _, _ = booster.model_to_string(num_iteration=-1).partition("\nparameters:\n")
     written: bytes = (trees + "\n").encode()
     return written
 
 
+def _padded(matrix: Matrix) -> Matrix:
+    """Give a matrix without columns one that is constant: where nothing is known the trees say the base rate."""
+    return matrix if matrix.shape[1] else np.zeros((len(matrix), 1))
+
+
 def scores(model: bytes, matrix: Matrix, *, num_threads: int = 1) -> Vector:
     """Give one raw score per row (log-odds, amount, or log amount); the number of threads does not change it."""
-    raw: Vector = _parse(model).predict(matrix, raw_score=True, num_threads=num_threads)
+    raw: Vector = _parse(model).predict(_padded(matrix), raw_score=True, num_threads=num_threads)
     return raw
 
 

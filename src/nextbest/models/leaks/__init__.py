@@ -108,11 +108,13 @@ def examine(
         for c in columns
         if c.name not in found
     ]
-    weighed = _against_the_others(weighed, actual, fold, seed)
+    # Pairs first: trees on both columns of one would know the label, and excuse every other leak.
+    quiet = _strongest([w for w in weighed if w.points < weigh.TELL])
+    found.update(_said(joint.differences(quiet, actual, fold, seed=seed)))
+    weighed = _against_the_others([w for w in weighed if w.column.name not in found], actual, fold, seed)
     found.update({w.column.name: w.why() for w in weighed if w.points >= weigh.LEAVE_OUT})
     kept = _strongest([w for w in weighed if w.column.name not in found])
-    more = dict(joint.differences(kept, actual, fold, seed=seed)) or joint.sets(kept, actual, fold, seed=seed)
-    found.update(_said(more))
+    found.update(_said(joint.sets(kept, actual, fold, seed=seed)))
     parted = [[c for c in columns if (c.name in found) is part] for part in (True, False)]
     found.update(_said(kin.of(*parted)))
     close = {w.column.name: w.why() for w in weighed if w.column.name not in found and w.points >= weigh.TELL}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 _BINS = 20
+_HALF = 0.5
 _SMOOTH = 5.0
 _TWO_SIDED = 1.96
 
@@ -29,7 +30,7 @@ def held_out(column: Column, actual: Vector, fold: NDArray[np.int64]) -> Vector:
     base = float(actual.mean())
     for number in (0, 1):
         learn, judge = fold != number, fold == number
-        cut = _cutter(column.values[learn], coded=column.form == "category")
+        cut = _cutter(column.values[learn], actual[learn], coded=column.form == "category")
         which, asked = cut(column.values[learn]), cut(column.values[judge])
         size = int(max(which.max(), asked.max())) + 1
         yes, rows = np.bincount(which, weights=actual[learn], minlength=size), np.bincount(which, minlength=size)
@@ -59,11 +60,21 @@ def higher_side(column: Column, actual: Vector) -> NDArray[np.bool_]:
     return side
 
 
-def _cutter(learnt: Vector, *, coded: bool) -> Callable[[Vector], NDArray[np.int64]]:
+def _parts(present: Vector, count: int) -> Vector:
+    """Give the values between parts of equal size of sorted values, each once."""
+    if not len(present):
+        return present
+    return np.unique(present[np.linspace(0, len(present) - 1, count + 1).astype(np.int64)[:-1]])
+
+
+def _cutter(learnt: Vector, actual: Vector, *, coded: bool) -> Callable[[Vector], NDArray[np.int64]]:
     present = np.sort(learnt[np.isfinite(learnt)])
     edges = np.empty(0)
     if len(present) and not coded:
-        edges = np.unique(present[np.linspace(0, len(present) - 1, _BINS + 1).astype(np.int64)[1:-1]])
+        edges = _parts(present, _BINS)
+        rarer = actual > 0 if actual.mean() <= _HALF else actual == 0
+        # twentieths of all rows alone would bury a class that is rarer than that
+        edges = np.unique(np.r_[edges, _parts(np.sort(learnt[rarer & np.isfinite(learnt)]), _BINS // 2)])
         values = present[np.r_[True, np.diff(present) > 0]]
         if len(values) <= _BINS:
             edges = (values[1:] + values[:-1]) / 2

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     Rows = NDArray[np.bool_]
 
 _FILLED, _EMPTY = 0.95, 0.01
-_LEAST = 30
+_LEAST = 20
 _ONE_CLASS = 0.99
 _TIMES = 20.0  # the odds in these rows against the odds in all: a class of 97% needs more than rows of 99%
 _PURE = 0.95
+_HUNDREDFOLD = 100.0
 _SURELY = 1.96
 _HALF = 0.5
 
@@ -69,7 +70,8 @@ def pure_levels(column: Column, actual: Vector) -> Sign | None:
     codes = np.nan_to_num(column.values, nan=0).astype(np.int64)
     total = np.bincount(codes)
     hits = np.bincount(codes, weights=wanted)
-    pure = np.array([_low(h, n) >= _PURE for h, n in zip(hits, total, strict=True)])
+    usual = float(wanted.sum() / max(1.0, len(wanted) - wanted.sum()))
+    pure = np.array([_is_pure(h, n, usual) for h, n in zip(hits, total, strict=True)])
     pure[0] = False  # rare levels and missing ones
     rows = pure[codes]
     if not rows.any() or rows.all():
@@ -80,6 +82,12 @@ def pure_levels(column: Column, actual: Vector) -> Sign | None:
         f"the rows with them {wanted[rows].mean():.0%} are {'positive' if positive else 'not'}"
     )
     return Sign(rows=rows, positive=positive, share=share, why=why)
+
+
+def _is_pure(hits: float, rows: float, usual: float) -> bool:
+    """Tell whether a level is surely pure, or seems so and has a hundred times the usual odds (of a rare class)."""
+    low = _low(hits, rows)
+    return low >= _PURE or (hits >= _PURE * rows and rows > 0 and low >= _HUNDREDFOLD * usual * (1 - low))
 
 
 def _low(hits: float, rows: float) -> float:

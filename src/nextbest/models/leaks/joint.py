@@ -72,22 +72,22 @@ def _blamed(one: Weighed, other: Weighed) -> tuple[str, str]:
 
 
 def sets(kept: Sequence[Weighed], actual: Vector, fold: NDArray[np.int64], *, seed: int) -> Mapping[str, str]:
-    """Give two or three columns that together separate the label while all the others cannot."""
+    """Give up to three columns that together separate the label while all the others cannot."""
     columns = [w.column for w in kept]
     told = rest.together(columns, actual, fold, seed=seed)
     place, low = alone.auc_and_low(actual, told)
     if low < _NEARLY_ALL:
         return {}
     ranked = sorted(kept, key=lambda w: -w.auc)
-    for size in range(2, _LARGEST_SET + 1):
+    for size in range(1, _LARGEST_SET + 1):
         few = ranked[:size]
         here = rest.together([w.column for w in few], actual, fold, seed=seed)
         if alone.auc_and_low(actual, here)[1] < _NEARLY_ALL:
             continue
         others = rest.together([w.column for w in ranked[size:]], actual, fold, seed=seed)
         if weigh.beyond(place, actual, others, times=_SET_ERRORS):
-            names = " and ".join(f"'{w.column.name}'" for w in few)
-            why = f"{names} together separate the label (AUC {evaluate.auc(actual, here):.3f})"
+            names = " and ".join(f"'{w.column.name}'" for w in few) + (" together" if size > 1 else "")
+            why = f"{names} separate{'s' if size == 1 else ''} the label (AUC {evaluate.auc(actual, here):.3f})"
             return {w.column.name: why for w in few}
         return {}
     return {}

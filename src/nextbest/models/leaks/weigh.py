@@ -35,9 +35,10 @@ _TELLS = 0.55
 _CEILING = {"number": 0.95, "date": 0.95, "category": 0.92}
 _CEILING_YES_NO = 0.875
 _SHARE_IN_PURE = 0.3
+_FLAWLESS, _EVEN_OF_FEW = 0.99, 0.85  # a ranking without a flaw is telling even of some twenty rows
 _EASY = 2.0  # points left to a column that the others match
 _MORE_ERRORS = 1.5
-_DOUBT_LEFT = 0.25
+_DOUBT_LEFT = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def weigh(
     auc, low = alone.auc_and_low(actual, alone.held_out(column, actual, fold))
     named, name_why = names.evidence(column.name, category=column.form == "category", label=label, meaning=meaning)
     return Weighed(
-        column=column, auc=auc, low=low, told=_points(low, column), named=named, name_why=name_why,
+        column=column, auc=auc, low=low, told=_points(auc, low, column), named=named, name_why=name_why,
         signs=tuple(filled.signs(column, actual)),
     )  # fmt: skip
 
@@ -96,7 +97,7 @@ def beyond(auc: float, actual: Vector, others: Vector, *, times: float = _MORE_E
 
 
 def unexpected(sign: filled.Sign, actual: Vector, others: Vector) -> bool:
-    """Tell whether the others leave doubt about the rows of a sign: over a quarter of the doubt without any column."""
+    """Tell whether the others leave doubt about the rows of a sign: over a tenth of the doubt without any column."""
     doubt = 1 - others if sign.positive else others
     usual = 1 - actual.mean() if sign.positive else actual.mean()
     return bool(doubt[sign.rows].mean() > _DOUBT_LEFT * usual)
@@ -119,7 +120,9 @@ def eased(weighed: Weighed, actual: Vector, others: Vector) -> Weighed:
     )  # fmt: skip
 
 
-def _points(low: float, column: Column) -> float:
+def _points(auc: float, low: float, column: Column) -> float:
+    if auc >= _FLAWLESS and low >= _EVEN_OF_FEW:
+        return 3.0
     height, least = _logit(low), _logit(_TELLS)
     if height <= least:
         return max(0.0, height / least)

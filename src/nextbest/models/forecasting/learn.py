@@ -1,0 +1,69 @@
+"""From rolling origins to one forecast: how much the trees count, what adds up, and how wide the intervals have to be.
+
+Everything is chosen on origins whose window had ended before the judged window began, and judged on what came later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextbest.models.forecasting.hierarchy import Hierarchy, reconciled
+from nextbest.models.forecasting.origins import ENSEMBLE, TREES, Base
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_WORTH = 0.01  # share by which trees have to lower the error: less is chance, and one series' own past is safer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What rolling origins taught: the weight of the trees, and origins x nodes x steps of (actual - forecast) / scale.
+
+    Errors are NaN where nothing came.
+    """
+
+    weight: float
+    errors: Floats
+    moments: tuple[int, ...]
+
+
+def learn(bases: Sequence[Base], hierarchy: Hierarchy, *, positive: bool) -> Learnt:
+    """Give what the forecasts at these origins teach."""
+    weight = _weight(bases, hierarchy)
+    scaled = [(b.actual - foreseen(b, hierarchy, weight, positive=positive)) / b.scale[:, None] for b in bases]
+    return Learnt(weight=weight, errors=np.stack(scaled), moments=tuple(b.moment for b in bases))
+
+
+def mixed(base: Base, weight: float) -> Floats:
+    """Give the unreconciled forecasts, nodes x steps."""
+    return (1 - weight) * base.by_kind[ENSEMBLE] + weight * base.by_kind[TREES]
+
+
+def foreseen(base: Base, hierarchy: Hierarchy, weight: float, *, positive: bool) -> Floats:
+    """Give the forecasts that add up, nodes x steps; NaN for what has not begun."""
+    made = mixed(base, weight)
+    known = np.isfinite(made).all(axis=1, keepdims=True)
+    done = reconciled(hierarchy, np.nan_to_num(made), base.scale**2, positive=positive)
+    return np.where(known, done, np.nan)
+
+
+def _weight(bases: Sequence[Base], hierarchy: Hierarchy) -> float:
+    """Give the weight of the trees with the least scaled error of the items; 0 unless they clearly help."""
+    items = slice(hierarchy.above, None)
+
+    def error(weight: float) -> float:
+        wrong = [np.abs(mixed(b, weight) - b.actual)[items] / b.scale[items, None] for b in bases]
+        return float(np.nanmean(np.concatenate(wrong)))
+
+    found = {weight: error(weight) for weight in WEIGHTS}
+    best = min(WEIGHTS, key=lambda w: found[w])
+    return best if found[best] < (1 - _WORTH) * found[0.0] else 0.0
