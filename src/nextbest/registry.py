@@ -28,6 +28,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pipeline": "nextbest.recipes.pipeline:Pipeline",
         "sales_forecast": "nextbest.recipes.sales_forecast:SalesForecast",
         "rep_capacity": "nextbest.recipes.rep_capacity:RepCapacity",
+        "rep_performance": "nextbest.recipes.rep_performance:RepPerformance",
         "segments": "nextbest.recipes.segments:Segments",
         "lead_score": "nextbest.recipes.lead_score:LeadScore",
         "sales_ready": "nextbest.recipes.sales_ready:SalesReady",
