@@ -1,4 +1,4 @@
-"""Visits of sales people to 1,000 physicians: what one more goes with, judged on later months.
+"""Visits of sales people to 1,000 physicians, judged on later months; and the reps of a CRM, whether they differ.
 
 Run: python benchmarks/quality/reps/run.py
 """
@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from nextbest.recipes.rep_capacity import RepCapacity
+from nextbest.recipes.rep_performance import RepPerformance
 
 DATA = Path(os.environ.get("NEXTBEST_SHARED_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,6 +43,12 @@ def main() -> None:
             f"| {row['segment']} | {row['accounts']} | {row['return_of_one_more']:.3f} | {row['visits_now']:,.0f} "
             f"| {row['visits_planned']:,.0f} |"
         )
+    reps = RepPerformance(
+        table=str(DATA / "pipeline-maven-crm" / "sales_pipeline.csv"), rep="sales_agent", label="deal_stage",
+        positive="Won", lost="Lost", days=("engage_date", "close_date"), mix=("product", "account"),
+    )  # fmt: skip
+    report = reps.fit(None, as_of=AS_OF).report
+    print(f"\npipeline-maven-crm, {report.rows:,} deals: {report.why}")
 
 
 if __name__ == "__main__":
