@@ -144,12 +144,15 @@ def _share(actual: Floats, seen: Mapping[str, Any], what: str) -> float:
 def _against(leads: Mapping[str, tuple[float, float, float]]) -> str:
     """Say which of the simpler ways are surely beaten in ranking customers by money, and which are not."""
     beaten = [name for name, (_, low, _) in leads.items() if low > 0]
-    rest = [name for name in leads if name not in beaten]
+    worse = [name for name, (_, _, high) in leads.items() if high < 0]
+    rest = [name for name in leads if name not in beaten and name not in worse]
     said = []
     if beaten:
         said.append(f"It ranks customers surely better than {_named(beaten, leads)}.")
     if rest:
         said.append(f"It does not surely beat {_named(rest, leads)}.")
+    if worse:
+        said.append(f"It ranks them worse than {_named(worse, leads)}.")
     return " ".join([*said, "Differences of the normalised Gini with 95% intervals."]) if said else ""
 
 
