@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.trust.makers import Known
 
 from nextbest import operations, verbs
 from nextbest.errors import UsageError
@@ -20,6 +21,7 @@ from nextbest.recipes.churn import Churn
 from nextbest.trust import plots
 from nextbest.trust.card import card
 from nextbest.trust.page import page
+from nextbest.trust.prediction import explain_prediction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,3 +184,38 @@ def test_pictures_hold_on_to_the_edges() -> None:
     assert 'points="44.0,210.0 195.0,12.0 346.0,12.0"' in line
     assert ">50%<" in line
     assert plots.number(12_345.0) == "12.3k"
+
+
+@pytest.mark.slow
+def test_a_hazard_is_told_for_what_it_is(tmp_path: Path) -> None:
+    """Where the model behind gives the chance of one period, its curves say so and no threshold is put on it."""
+    draw = np.random.default_rng(2)
+    there = draw.integers(1, 30, 400).astype(float)
+    plan = draw.choice(["basic", "pro"], 400)
+    left = draw.random(400) < np.where(plan == "pro", 0.2, 0.7)
+    table = pa.table(
+        {"who": [f"c{i}" for i in range(400)], "months": there, "plan": plan, "left": np.where(left, "yes", "no")}
+    )
+    ledger = operations.create(tmp_path / "w", clock=lambda: NOW)
+    recipe = Churn(table=table, id="who", label="left", duration="months")
+    fitted = recipe.fit(ledger, as_of=NOW)
+    assert fitted.report.status == "ok", fitted.report.why
+    said = card(ledger, fitted, as_of=NOW, table=table)
+    assert "present period" in said["rows_note"]
+    assert {c["column"] for c in said["dependence"]} >= {"plan"}
+    stays = table["who"].filter(pa.array(~left))[0].as_py()
+    told = explain_prediction(ledger, fitted, stays, as_of=NOW, table=table)
+    assert told.details["changes"] is None
+    assert told.details["reasons"]
+    ledger.journal.close()
+
+
+def test_groups_are_not_explained_as_numbers(world: tuple[Ledger, pa.Table]) -> None:
+    """A model whose answer is a group has a card without drivers, which says why."""
+    fitted = store.latest(world[0], "churn")
+    found = replace(fitted.report, metrics={"segments": 3.0}, baselines={}, intervals={}, details={}, top_features=())
+    groups = replace(fitted, parts={"model": Known(formula=lambda t: np.zeros(len(t)))}, report=found)
+    said = card(world[0], groups, as_of=NOW)
+    assert said["drivers"] == []
+    assert said["not_shown"] == "The model of this recipe gives no number that columns could move."
+    assert "What moves it" not in page(said)

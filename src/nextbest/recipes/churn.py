@@ -22,6 +22,7 @@ from nextbest.recipes.fitting import model_id, not_enough, probabilities, traini
 from nextbest.types import Fitted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 PREDICTION = "churn_probability"
@@ -88,12 +89,19 @@ class Churn:
         features = silence.features_of(ledger, fitted.extra, as_of=as_of)
         return probabilities(fitted, features["subject_id"], features, PREDICTION)
 
-    def seen(self, ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> pa.Table | None:  # noqa: ANN401
-        """Give the row that the model reads about a subject, where it is not simply its row or its features."""
+    def seen(
+        self,
+        ledger: Any,  # noqa: ANN401
+        fitted: Fitted,
+        *,
+        as_of: datetime,
+        subject_ids: Sequence[str] | None = None,
+    ) -> pa.Table | None:
+        """Give what the model reads of these subjects or of all; None where it is simply their rows or features."""
         by = fitted.report.details.get("by")
         if by == DURATION:
-            return churn_when.seen(self, fitted, subject_id)
-        return churn_subscription.seen(ledger, fitted, subject_id, as_of=as_of) if by == SUBSCRIPTION else None
+            return churn_when.seen(self, fitted, subject_ids)
+        return churn_subscription.seen(ledger, fitted, subject_ids, as_of=as_of) if by == SUBSCRIPTION else None
 
     def _by(self, ledger: Any, as_of: datetime) -> str:  # noqa: ANN401
         """Give the way that was set, or that suits what is there."""

@@ -134,14 +134,22 @@ def predict(ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noq
     return pa.table({"subject_id": ids, **arrays})
 
 
-def seen(ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> pa.Table:  # noqa: ANN401
-    """Give the row that the model reads about a subscriber: for explanations. No row when there is no such stay."""
+def seen(
+    ledger: Any,  # noqa: ANN401
+    fitted: Fitted,
+    subject_ids: Sequence[str] | None,
+    *,
+    as_of: datetime,
+) -> pa.Table:
+    """Give the rows that the model reads now about these subscribers, or about all who are there."""
     stays = read(ledger, as_of)
     there = _there(stays)
     ids = stays.subject_ids.take(pa.array(stays.subject[there])).to_pylist()
-    one = there[[i for i, name in enumerate(ids) if name == subject_id]]
-    age = as_of.timestamp() / 86_400 - stays.begin[one]
-    return hazard.seen(_restored(fitted), facts(ledger, stays, as_of=as_of).known(one, age), age)
+    place = [i for i, name in enumerate(ids) if subject_ids is None or name in subject_ids]
+    some = there[place]
+    age = as_of.timestamp() / 86_400 - stays.begin[some]
+    rows = hazard.seen(_restored(fitted), facts(ledger, stays, as_of=as_of).known(some, age), age)
+    return rows.append_column("subject_id", pa.array([ids[i] for i in place], pa.string()))
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------

@@ -114,12 +114,14 @@ def predict(recipe: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noq
     return pa.table({"subject_id": ids, **columns, **dates})
 
 
-def seen(recipe: Any, fitted: Fitted, subject_id: str) -> pa.Table:  # noqa: ANN401
-    """Give the row that the model reads about a subject now: for explanations. No row when it is not in the table."""
-    ids, features, since, _ = when_rows.latest(recipe, flat_table.read(recipe.table), str(fitted.extra["positive"]))
-    place = [i for i, name in enumerate(ids.to_pylist()) if name == subject_id]
+def seen(recipe: Any, fitted: Fitted, subject_ids: Sequence[str] | None) -> pa.Table:  # noqa: ANN401
+    """Give the rows that the model reads now about these subjects, or about all who are still there."""
+    ids, features, since, gone = when_rows.latest(recipe, flat_table.read(recipe.table), str(fitted.extra["positive"]))
+    names = ids.to_pylist()
+    place = [i for i, n in enumerate(names) if (not gone[i] if subject_ids is None else n in subject_ids)]
     made = hazard.restore(fitted.extra["hazard"], [fitted.parts["model"]])
-    return hazard.seen(made, features.take(place), np.nan_to_num(since[place]))
+    rows = hazard.seen(made, features.take(place), np.nan_to_num(since[place]))
+    return rows.append_column("subject_id", pa.array([names[i] for i in place], pa.string()))
 
 
 # --- what is learnt from ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from nextbest.models import sandbox
-from nextbest.models.contributions import name_in_words
+from nextbest.models.contributions import WHICH, name_in_words
 from nextbest.trust import dependence, drivers, surrogate
 from nextbest.trust.explain import Explanation
 from nextbest.trust.limits import limits
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     Card = dict[str, Any]
 
 FORMAT = 1
-_FOR_SUMMARY = ("auc", "normalised_gini", "wape", "mae", "total_error")
+_OF_PROBABILITY = frozenset({"auc", "concordance", "log_loss", "brier", "ece"})
+_FOR_SUMMARY = ("auc", "concordance", "normalised_gini", "wape", "mae", "total_error")
 _MOST_CURVES = 6
 _FAITHFUL = 0.7
 _KNOWN = ("calibration", "capture", "deciles", "preparation", "cautions", "dates", "groups", "scorecard")
@@ -48,6 +49,7 @@ def card(
         "recipe": fitted.recipe,
         "model_id": fitted.model_id,
         "status": report.status,
+        "kind": "probability" if _OF_PROBABILITY & set(report.metrics) else "amount",
         "about": _about(fitted),
         "as_of": report.as_of,
         "made": ledger.clock().date().isoformat(),
@@ -126,7 +128,7 @@ def _from_rows(
     ledger: Ledger, fitted: Fitted, as_of: datetime, table: str | Path | pa.Table | None, seed: int
 ) -> dict[str, Any]:
     """Give drivers with their stability, dependence and the surrogate tree; or the report's drivers and why no more."""
-    empty: dict[str, Any] = {"dependence": [], "surrogate": None, "not_shown": ""}
+    empty: dict[str, Any] = {"dependence": [], "surrogate": None, "rows_note": "", "not_shown": ""}
     rows = seen(ledger, fitted, as_of=as_of, table=table)
     if isinstance(rows, str) or not rows.features.num_rows or not rows.features.num_columns:
         why = rows if isinstance(rows, str) else "There are no rows to look at."
@@ -142,6 +144,7 @@ def _from_rows(
     tree = surrogate.surrogate(rows.model, rows.features, seed=seed)
     return {
         **empty,
+        "rows_note": rows.note,
         "drivers": [_with_levels(asdict(d), curves) for d in moved.found],
         "stability": moved.stability,
         "drivers_fidelity": moved.fidelity,
@@ -153,7 +156,7 @@ def _from_rows(
 def _with_levels(driver: dict[str, Any], curves: Sequence[dependence.Dependence]) -> dict[str, Any]:
     """Give a driver whose direction depends on which value it is with the values of the lowest and the highest."""
     curve = next((c for c in curves if c.column == driver["feature"] and not c.graded), None)
-    if curve is None:
+    if curve is None or not driver["sentence"].endswith(WHICH):
         return driver
     told = curve.summary[0].lower() + curve.summary[1:].rstrip(".")
     return {**driver, "sentence": f"{name_in_words(driver['feature'])}: {told}"}
@@ -201,12 +204,13 @@ def _summary(made: Card) -> list[str]:
     data = made["data"]
     if made["status"] != "ok":
         return [f"{made['recipe']}: {made['status'].replace('_', ' ')}. {made['why']}"]
-    rate = "" if data["rate"] is None else f", {data['rate']:.1%} of them positive"
+    rate = "" if data["rate"] is None or made["kind"] != "probability" else f", {data['rate']:.1%} of them positive"
     lines = [f"{made['about']} Learnt from {data['rows']:,} rows of {data['source']}{rate}."]
     main = next((m for name in _FOR_SUMMARY for m in made["metrics"] if m["name"] == name), None)
     if main is not None:
+        judged = made["evaluation"] if made["evaluation"].startswith("out of time") else f"by {made['evaluation']}"
         span = "" if main["low"] is None else f" ({main['low']:.3f} to {main['high']:.3f})"
-        lines.append(f"{METRICS[main['name']].words} {main['value']:.3f}{span}, judged by {made['evaluation']}.")
+        lines.append(f"{METRICS[main['name']].words} {main['value']:.3f}{span}, judged {judged}.")
     lines += [v["sentence"] for v in made["verdicts"] if v["surely"]]
     lines += [f"Moves it: {d['sentence']}{_span(d)}." for d in made["drivers"][:3]]
     lines += [f"Left out: {x['column']} ({x['why']})." for x in made["left_out"][:3]]

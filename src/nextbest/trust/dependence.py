@@ -75,7 +75,9 @@ def _of(model: Model, features: pa.Table, sample: pa.Table, name: str) -> Depend
         )
         for row, mean in zip(tried, means, strict=True)
     )
-    summary = in_words([p for p in points if p.label != "missing"], graded=column.graded, dated=column.dated)
+    summary = in_words(
+        [p for p in points if p.label != "missing"], graded=column.numbers is not None, dated=column.dated
+    )
     return Dependence(column=name, graded=column.graded, points=points, summary=summary)
 
 

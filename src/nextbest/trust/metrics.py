@@ -35,6 +35,8 @@ METRICS = {
     "correlation": Metric(words="Correlation", says="of predicted and actual amounts"),
     "decile_mape": Metric(words="Error by tenths", says="mean relative error of tenths by prediction", better="lower"),
     "total_error": Metric(words="Error of the total", says="predicted over actual, minus one", better="nought"),
+    "interval_held": Metric(words="Interval held", says="share whose outcome lay in their interval", better=""),
+    "concordance": Metric(words="Concordance", says="chance that of two the one who left first was told so"),
     "wape": Metric(words="Weighted error", says="sum of absolute errors over the sum of amounts", better="lower"),
 }
 
@@ -45,7 +47,7 @@ def metric_rows(report: Report) -> list[dict[str, Any]]:
     # A report that was kept comes back with its figures by name: the order here is the one to read them in.
     order = {name: place for place, name in enumerate(METRICS)}
     for name, value in sorted(report.metrics.items(), key=lambda item: order.get(item[0], len(order))):
-        known = METRICS.get(name, Metric(words=name.replace("_", " ").capitalize(), says="", better=""))
+        known = _named(name)
         low, high = report.intervals.get(name, (None, None))
         theirs = {b: _number(values.get(name)) for b, values in report.baselines.items()}
         rows.append(
@@ -57,13 +59,24 @@ def metric_rows(report: Report) -> list[dict[str, Any]]:
     return [r for r in rows if r["value"] is not None]
 
 
+def _named(name: str) -> Metric:
+    """Give what a figure is called; one such as `orders_mae` is that figure of something else."""
+    if name in METRICS:
+        return METRICS[name]
+    of, _, rest = name.partition("_")
+    if rest in METRICS:
+        known = METRICS[rest]
+        return Metric(words=f"{of.capitalize()}: {known.words.lower()}", says="", better=known.better)
+    return Metric(words=name.replace("_", " ").capitalize(), says="", better="")
+
+
 def verdicts(report: Report) -> list[dict[str, Any]]:
     """Give, per baseline with an interval for the lead over it: `baseline, low, high, surely, sentence`."""
     found = []
     for name, (low, high) in report.intervals.items():
         metric, minus, baseline = name.partition(_MINUS)
         if minus and _number(low) is not None:
-            words = METRICS[metric].words if metric in METRICS else metric
+            words = _named(metric).words
             lead = f"{words} {low:+.3f} to {high:+.3f}"
             surely = high < 0 if metric in METRICS and METRICS[metric].better == "lower" else low > 0
             said = f"It beats {baseline}: {lead}." if surely else f"It does not surely beat {baseline}: {lead}."

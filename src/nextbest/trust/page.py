@@ -22,7 +22,7 @@ def page(card: Mapping[str, Any]) -> str:
             drawn[name] = _safe(draw(card[name]))
     if card["capture"]:
         drawn |= {"capture": _safe(plots.capture(card["capture"])), "lift": _safe(plots.lift(card["capture"]))}
-    share = card["data"]["rate"] is not None and all(m["name"] != "mae" for m in card["metrics"])
+    share = card["kind"] == "probability"
     curves = [{**c, "picture": _safe(plots.dependence(c, share=share))} for c in card["dependence"]]
     return _environment().get_template("card.html").render(
         card=card,

@@ -66,7 +66,8 @@ def explain_prediction(
         details["reasons"] = contributions.reasons(
             row.model, row.features, count=MOST_REASONS, sentence=tell, background=others.features
         )[0]
-        details["changes"] = _changes(row, others, changeable, threshold)
+        # Where the model's number is not what the recipe predicts, a threshold on it would say nothing.
+        details["changes"] = None if row.note else _changes(row, others, changeable, threshold)
         lines += _faithful(details["reasons"])
     lines[1:1] = [_because(reason) for reason in details["reasons"]]
     lines += _would(details.get("changes"), share=_is_share(predicted))

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest import registry
-from nextbest.errors import NextbestError
+from nextbest.errors import NextbestError, UsageError
 from nextbest.features.build import build
 from nextbest.features.sets import feature_set
+from nextbest.models import contributions
 from nextbest.models.encode import SUBJECT
 from nextbest.recipes import flat_table
 
@@ -26,20 +27,27 @@ if TYPE_CHECKING:
     from nextbest.types import Fitted, Model
 
     Vector = NDArray[np.float64]
+    Ids = tuple[str, ...] | None
 
 MOST_ROWS = 4_000  # enough that a share is known to about two points; a card takes seconds, not minutes
 MAIN = "model"
+_NUMBERS = frozenset({"auc", "mae", "rmse", "normalised_gini"})
+_NOT_AT_HAND = "The table that taught it was handed over in memory. Give `table` to see it."
+_PERIOD = "Here the model's number is the chance to leave in the present period, not yet over the whole horizon."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Rows of features, whose they are, what the main model is, and the label where the table holds it."""
+    """Rows of features, whose they are, what the main model is, and the label where the table holds it.
+
+    `note` says what the model's number is, where it is not what the recipe predicts.
+    """
 
     model: Model
     subject_ids: pa.Array
     features: pa.Table
     actual: Vector | None = None
-    why: str = ""
+    note: str = ""
 
 
 def seen(
@@ -48,7 +56,7 @@ def seen(
     *,
     as_of: datetime,
     table: str | Path | pa.Table | None = None,
-    subject_ids: tuple[str, ...] | None = None,
+    subject_ids: Ids = None,
 ) -> Seen | str:
     """Give rows that the recipe's main model reads, every so many of them when there are many, or why there are none.
 
@@ -57,18 +65,56 @@ def seen(
     model = fitted.parts.get(MAIN)
     if model is None:
         return "This recipe has no single model that reads a table of columns."
+    if not contributions.additive(model) and not _NUMBERS & set(fitted.report.metrics):
+        return "The model of this recipe gives no number that columns could move."
     source = table if table is not None else fitted.settings.get("table")
+    recipe = registry.make("recipes", fitted.recipe, {**fitted.settings, **({} if table is None else {"table": table})})
     try:
-        if source is not None:
-            return _flat(model, fitted, source, subject_ids)
-        if "features" in fitted.extra:
-            return _built(ledger, model, fitted, as_of, subject_ids)
+        found = _asked(recipe, ledger, fitted, as_of=as_of, asked=subject_ids, flat=source is not None)
+        if found is None and source is not None:
+            found = _flat(model, fitted, source, subject_ids)
+        if found is None and "features" in fitted.extra:
+            found = _built(recipe, ledger, fitted, as_of=as_of, asked=subject_ids)
     except (NextbestError, pa.ArrowInvalid) as error:
         return str(error)
-    return "The table that taught it was handed over in memory. Give `table` to see it."
+    if found is None:
+        return _NOT_AT_HAND if fitted.settings.get("label") else "The recipe does not say which rows its model reads."
+    missing = set(getattr(model, "columns", ())) - set(found.features.column_names)
+    return f"The rows lack what the model reads: {', '.join(sorted(missing))}." if missing else found
 
 
-def _flat(model: Model, fitted: Fitted, source: str | Path | pa.Table, asked: tuple[str, ...] | None) -> Seen:
+def _asked(
+    recipe: Any,  # noqa: ANN401
+    ledger: Ledger,
+    fitted: Fitted,
+    *,
+    as_of: datetime,
+    asked: Ids,
+    flat: bool,
+) -> Seen | None:
+    """Give what a recipe itself says that its model reads; None when it leaves that to its table or its features.
+
+    A recipe says it by a method `seen(ledger, fitted, *, as_of, subject_ids=None)`, which gives a table with
+    `subject_id`, or None.
+    """
+    if not hasattr(recipe, "seen"):
+        return None
+    try:
+        rows = recipe.seen(ledger, fitted, as_of=as_of, subject_ids=asked)
+    except UsageError:
+        if flat:  # it learnt from the table: there are no features to build
+            return None
+        raise
+    if rows is None:
+        return None
+    rows = rows.take(pa.array(_chosen(rows[SUBJECT].combine_chunks(), asked)))
+    model = fitted.parts[MAIN]
+    note = _PERIOD if "hazard" in fitted.extra else ""
+    columns = _columns(model, rows, drop={SUBJECT})
+    return Seen(model=model, subject_ids=rows[SUBJECT].combine_chunks(), features=rows.select(columns), note=note)
+
+
+def _flat(model: Model, fitted: Fitted, source: str | Path | pa.Table, asked: Ids) -> Seen:
     table = flat_table.read(source)
     settings = fitted.settings
     ids = pa.array(flat_table.subject_ids(table, settings.get("id")), pa.string())
@@ -86,9 +132,10 @@ def _flat(model: Model, fitted: Fitted, source: str | Path | pa.Table, asked: tu
     return Seen(model=model, subject_ids=ids.take(pa.array(chosen)), features=features, actual=actual)
 
 
-def _built(ledger: Ledger, model: Model, fitted: Fitted, as_of: datetime, asked: tuple[str, ...] | None) -> Seen:
+def _built(recipe: Any, ledger: Ledger, fitted: Fitted, *, as_of: datetime, asked: Ids) -> Seen:  # noqa: ANN401
+    """Give features built from the events of these subjects, or of all that the recipe predicts for."""
+    model = fitted.parts[MAIN]
     if asked is None:
-        recipe = registry.make("recipes", fitted.recipe, fitted.settings)
         ids = recipe.predict(ledger, fitted, as_of=as_of)[SUBJECT].combine_chunks().cast(pa.string())
         asked = tuple(ids.take(pa.array(_chosen(ids, None))).to_pylist())
     names = set(fitted.extra["features"])
@@ -98,7 +145,7 @@ def _built(ledger: Ledger, model: Model, fitted: Fitted, as_of: datetime, asked:
     return Seen(model=model, subject_ids=features[SUBJECT].combine_chunks(), features=features.select(columns))
 
 
-def _chosen(ids: pa.Array, asked: tuple[str, ...] | None) -> NDArray[np.int64]:
+def _chosen(ids: pa.Array, asked: Ids) -> NDArray[np.int64]:
     if asked is not None:
         return np.flatnonzero(pc.is_in(ids, pa.array(asked, pa.string())).to_numpy(zero_copy_only=False))
     step = max(1, -(-len(ids) // MOST_ROWS))
