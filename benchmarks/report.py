@@ -29,7 +29,11 @@ are of the machine that is named; a ratio compares two things in one run. Real d
 """
 RUNS = {
     "value": ("Customer value", ["benchmarks/value/run.py"]),
+    "quality/demand": ("Demand and restock", ["benchmarks/quality/demand/run.py"]),
+    "quality/leaks": ("Leaks", ["benchmarks/quality/leaks/run.py"]),
     "quality/churn": ("Churn", ["benchmarks/quality/churn/run.py"]),
+    "quality/leads": ("Leads, events, next orders", ["benchmarks/quality/leads/run.py"]),
+    "quality/deals": ("Deals", ["benchmarks/quality/deals/run.py"]),
     "quality/reps": ("Sales people", ["benchmarks/quality/reps/run.py"]),
     "quality/segments": ("Segments", ["benchmarks/quality/segments/run.py"]),
     "load": ("Loading", ["-m", "benchmarks.load"]),

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.quality.leaks import bases, plant, run
 from pyarrow import csv
 
+from nextbest.errors import DataError
 from nextbest.models import encode, evaluate, folds, leaks
 from nextbest.models.leaks import alone, filled, names, reading, rest, weigh
 
@@ -154,6 +155,14 @@ def test_a_date_after_the_label_is_found_only_when_it_is_later() -> None:
     found = leaks.find(table, actual, label_ts=pa.chunked_array([pa.array(label)]))
     assert [x["column"] for x in found] == ["late"]
     assert "later than the label's" in found[0]["why"]
+
+
+def test_dates_of_the_label_must_be_dates() -> None:
+    """Words where dates should be are refused."""
+    honest, actual = _world(1)
+    words = pa.chunked_array([pa.array(["soon"] * len(actual))])
+    with pytest.raises(DataError, match="no dates"):
+        leaks.find(pa.table(honest), actual, label_ts=words)
 
 
 def test_a_column_that_is_empty_when_scored_is_found() -> None:

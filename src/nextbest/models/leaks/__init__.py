@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextbest.errors import DataError
 from nextbest.models import encode_values, folds
 from nextbest.models.leaks import joint, kin, known, reading, rest, weigh
 from nextbest.models.leaks.duration import find_for_time
@@ -92,14 +93,8 @@ def examine(
     rows = _sample(table, seed)
     table, actual = (table, actual) if rows is None else (table.take(rows), actual[rows])
     columns = list(reading.read(table))
-    found: dict[str, str] = {}
-    if label_ts is not None:
-        days = encode_values.days(encode_values.plain(label_ts))
-        if days is not None:
-            found.update(known.later_than(columns, days if rows is None else days[rows]))
-    if scoring is not None:
-        found.update(known.missing_when_scored(columns, scoring))
-    found = _said(found)
+    found = _said({} if label_ts is None else known.later_than(columns, _days(label_ts, rows)))
+    found.update(_said({} if scoring is None else known.missing_when_scored(columns, scoring)))
     if min(actual.sum(), (1 - actual).sum()) < _LEAST_RARER:
         return Examined(found=_listed(found), suspects=(), points={})
     fold = folds.assign(actual, 2, seed=seed)
@@ -108,19 +103,26 @@ def examine(
         for c in columns
         if c.name not in found
     ]
-    # Pairs first: trees on both columns of one would know the label, and excuse every other leak.
-    quiet = _strongest([w for w in weighed if w.points < weigh.TELL])
-    found.update(_said(joint.differences(quiet, actual, fold, seed=seed)))
-    weighed = _against_the_others([w for w in weighed if w.column.name not in found], actual, fold, seed)
-    found.update({w.column.name: w.why() for w in weighed if w.points >= weigh.LEAVE_OUT})
-    kept = _strongest([w for w in weighed if w.column.name not in found])
-    found.update(_said(joint.sets(kept, actual, fold, seed=seed)))
+    weighed, more = _held_together(weighed, actual, fold, seed)
+    found.update(more)
     parted = [[c for c in columns if (c.name in found) is part] for part in (True, False)]
     found.update(_said(kin.of(*parted)))
-    close = {w.column.name: w.why() for w in weighed if w.column.name not in found and w.points >= weigh.TELL}
+    close = {w.column.name: w.why("may be") for w in weighed if w.points >= weigh.TELL and w.column.name not in found}
     points = {w.column.name: round(w.points, 3) for w in weighed}
-    hedged = {n: why.replace("known only afterwards:", "may be known only afterwards:") for n, why in close.items()}
-    return Examined(found=_listed(found), suspects=_listed(hedged), points=points)
+    return Examined(found=_listed(found), suspects=_listed(close), points=points)
+
+
+def _held_together(
+    weighed: Sequence[Weighed], actual: Vector, fold: NDArray[np.int64], seed: int
+) -> tuple[list[Weighed], dict[str, str]]:
+    """Give the columns with their points beside the others, and those found, alone or with another."""
+    # Pairs first: trees on both columns of one would know the label, and excuse every other leak.
+    quiet = _strongest([w for w in weighed if w.points < weigh.TELL])
+    pairs = _said(joint.differences(quiet, actual, fold, seed=seed))
+    held = _against_the_others([w for w in weighed if w.column.name not in pairs], actual, fold, seed)
+    found = {**pairs, **{w.column.name: w.why() for w in held if w.points >= weigh.LEAVE_OUT}}
+    kept = _strongest([w for w in held if w.column.name not in found])
+    return held, {**found, **_said(joint.sets(kept, actual, fold, seed=seed))}
 
 
 def _against_the_others(
@@ -137,6 +139,14 @@ def _against_the_others(
 def _strongest(weighed: Sequence[Weighed]) -> list[Weighed]:
     """Give the columns that tell most: what thousands tell together, the best of them nearly tell."""
     return sorted(weighed, key=lambda w: -w.auc)[:_MOST_TOGETHER]
+
+
+def _days(label_ts: pa.ChunkedArray, rows: NDArray[np.int64] | None) -> Vector:
+    """Give the label's dates as days since 1970; raises `DataError` when they are no dates."""
+    days = encode_values.days(encode_values.plain(label_ts))
+    if days is None:
+        raise DataError(f"The dates of the label are no dates but {label_ts.type}. Give dates such as 2025-12-31.")
+    return days if rows is None else days[rows]
 
 
 def _sample(table: pa.Table, seed: int) -> NDArray[np.int64] | None:

@@ -68,14 +68,14 @@ class Weighed:
         """All points; a name that is only suspect counts when the column tells anything."""
         return self.values + (self.named if self.named >= names.SURE or self.values >= 1 else 0.0)
 
-    def why(self) -> str:
-        """Give the reasons as one sentence."""
+    def why(self, how: str = "") -> str:
+        """Give the reasons as one sentence; *how* sure it is goes before it."""
         parts = [s.why for s in self.signs if self.rows_points >= 1]
         if not parts and self.told > 0:
             parts.append(f"alone it separates the label with AUC {self.auc:.3f} on rows it was not fitted to")
         if self.named and self.name_why:
             parts.append(self.name_why)
-        return f"known only afterwards: {'; '.join(parts)}"
+        return f"{how} known only afterwards: {'; '.join(parts)}".lstrip()
 
 
 def weigh(
