@@ -318,6 +318,18 @@ def test_ready_leads_convert_more_often_out_of_sample() -> None:
     assert set(said["reason"].to_pylist()) == {"ready", *(r for r in _REASONS if r in said["reason"].to_pylist())}
 
 
+def test_behaviour_can_be_asked_for() -> None:
+    """With a gate nobody is ready whose behaviour speaks against them, and the reason says so."""
+    table = _table(3000)
+    recipe = SalesReady(table=table, id="lead", label="converted", capacity=1.0, least_engagement=0.0)
+    fitted = recipe.fit(None, as_of=AS_OF)
+    said = recipe.predict(None, fitted, as_of=AS_OF)
+    ready = said["sales_ready"].to_numpy(zero_copy_only=False)
+    visits = table["total_visits"].to_numpy()
+    assert visits[ready].min() >= visits[~ready].max()
+    assert set(said["reason"].to_pylist()) == {"ready", _REASONS[1]}
+
+
 def test_a_call_has_to_pay() -> None:
     """With a call that costs half a win nobody below one half is ready, and what it earns stands in the report."""
     dear = SalesReady(

@@ -1,9 +1,9 @@
-"""When is a lead ready for a sales person? By chance and by what it did, within what the sales people can call.
+"""When is a lead ready for a sales person? By what a call is worth and costs, within what the sales people can call.
 
     nb.fit(ledger, SalesReady(capacity=50, cost_per_call=12.0, value_per_win=900.0))
 
-A lead is ready when a call is expected to earn more than it costs, its own behaviour speaks for it rather than against,
-and it is among the best that the sales people have time for.
+A lead is ready when a call is expected to earn more than it costs, and it is among the best that the sales people have
+time for. The chance already counts what the lead did; who wants to see behaviour as well can ask for it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class SalesReady:
     """Which leads to hand to sales: the settings of `LeadScore`, and what a call costs and a win is worth.
 
     The chance has to reach cost / value (0 where they are not given), and the height that only a share `capacity` of
-    the leads reach. The log-odds that behaviour adds have to reach `least_engagement`: 0 is a behaviour that says
-    nothing for or against.
+    the leads reach. With `least_engagement` the log-odds that behaviour adds have to reach it as well: 0 is a behaviour
+    that says nothing for or against. Without it no such gate stands: on calibrated chances a gate can only exchange
+    better leads for worse ones.
     """
 
     name: str = field(default="sales_ready", init=False)
@@ -54,7 +55,7 @@ class SalesReady:
     capacity: float = 0.2
     cost_per_call: float | None = None
     value_per_win: float | None = None
-    least_engagement: float = 0.0
+    least_engagement: float | None = None
     engagement: tuple[str, ...] = ()
     table: str | pa.Table | None = None
     id: str | None = None
@@ -116,21 +117,25 @@ class SalesReady:
         chance = model.predict(judging.features)["prediction"].to_numpy()
         _, did, _ = lead_parts.parts(model, judging.features, fitted.extra["engagement"])
         line = self._line(chance, did)
-        ready = (chance >= line) & (did >= self.least_engagement)
+        ready = (chance >= line) & self._engaged(did)
         report = self._judged(fitted.report, ready, judging.actual, line)
         return replace(fitted, report=report, extra={**fitted.extra, "line": line})
+
+    def _engaged(self, did: Vector) -> Flags:
+        """Tell which leads did enough."""
+        return np.ones(len(did), dtype=bool) if self.least_engagement is None else did >= self.least_engagement
 
     def _line(self, chance: Vector, did: Vector) -> float:
         """Give the chance from which a lead is ready: where it pays, and where the capacity ends among the engaged."""
         pays = self._pays_from()
-        engaged = np.sort(chance[did >= self.least_engagement])[::-1]
+        engaged = np.sort(chance[self._engaged(did)])[::-1]
         room = max(1, int(share_of(self.capacity, len(chance)) * len(chance)))
         return max(pays, float(engaged[room - 1]) if len(engaged) > room else 0.0)
 
     def _said(self, chance: Vector, did: Vector, line: float) -> tuple[Flags, list[str]]:
         pays = self._pays_from()
-        ready = (chance >= line) & (did >= self.least_engagement)
-        which = np.select([ready, chance < pays, did < self.least_engagement], [0, 1, 2], default=3)
+        ready = (chance >= line) & self._engaged(did)
+        which = np.select([ready, chance < pays, ~self._engaged(did)], [0, 1, 2], default=3)
         return ready, [(READY, _UNLIKELY, _QUIET, _BUSY)[i] for i in which]
 
     def _judged(self, report: Report, ready: Flags, actual: Vector, line: float) -> Report:
