@@ -235,6 +235,17 @@ def test_between_the_answer_is_cautious() -> None:
     assert any("past periods" in c for c in forecasted.report.details["cautions"])
 
 
+def test_a_flat_table_says_how_well_it_predicts() -> None:
+    """Results drawn by lot are hardly predicted, which the report of a flat table says in words."""
+    draw = np.random.default_rng(np.random.SeedSequence([81]))
+    deals = pa.table({"deal": [f"d{i}" for i in range(3000)], "size": draw.normal(size=3000).round(3),
+                      "result": np.where(draw.random(3000) < 0.4, "Won", "Lost")})  # fmt: skip
+    recipe = DealWin(table=deals, id="deal", label="result", positive="Won")
+    fitted = recipe.fit(None, as_of=moment(0))
+    assert "hardly predicts winning" in fitted.report.why
+    assert recipe.predict(None, fitted, as_of=moment(0)).column_names[1] == "win_probability"
+
+
 @pytest.mark.slow
 def test_an_export_without_history_says_so(tmp_path: Path, shared_data: Path) -> None:
     """On pipeline-maven-crm engagement hardly predicts winning, which is said, and the rate is not done worse than."""

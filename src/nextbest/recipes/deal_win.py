@@ -24,8 +24,9 @@ from nextbest.models.stage_rates import lean
 from nextbest.recipes import deals as shared
 from nextbest.recipes import table as flat
 from nextbest.recipes.deal_panel import Known, panel
-from nextbest.recipes.deal_win_judged import Judgement, judge
+from nextbest.recipes.deal_win_judged import Judgement, judge, told
 from nextbest.recipes.fitting import not_enough, training_subjects
+from nextbest.recipes.judged import MAJORITY
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class DealWin:
     def fit(self, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (see types.Recipe)
         """Learn from the table, or from the deals before `as_of`; `report.status` says when there is too little."""
         if self.table is not None:
-            return flat.fit(flat.asked_by(self, prediction=PREDICTION, question=QUESTION), ledger, as_of=as_of)
+            return _told(flat.fit(flat.asked_by(self, prediction=PREDICTION, question=QUESTION), ledger, as_of=as_of))
         began = clock.perf_counter()
         fitted = self.fit_known(self.known(ledger, as_of), ledger, as_of=as_of)
         return replace(fitted, report=replace(fitted.report, seconds=round(clock.perf_counter() - began, 3)))
@@ -117,6 +118,18 @@ class DealWin:
             settings=flat.settings_of(self), as_of=as_of.isoformat(), parts=parts, report=report, extra=facts,
         )  # fmt: skip
         return fitted, judged
+
+
+def _told(fitted: Fitted) -> Fitted:
+    """Give what was learnt from a table with a sentence on how well it predicts."""
+    report = fitted.report
+    if "auc" not in report.intervals:
+        return fitted
+    said = told("What the table holds", report.metrics["auc"], report.intervals["auc"])
+    ours, theirs = report.metrics["log_loss"], report.baselines[MAJORITY]["log_loss"]
+    worse = f"The plain rate of wins does no worse (log-loss {theirs:.4f} against {ours:.4f})." if ours >= theirs else ""
+    why = " ".join(filter(None, [report.why, said, worse]))
+    return replace(fitted, report=replace(report, why=why))
 
 
 def probabilities(

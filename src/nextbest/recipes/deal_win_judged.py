@@ -142,11 +142,15 @@ def _at_opening(known: Known, seed: int) -> tuple[dict[str, tuple[float, tuple[f
     said = model.predict(rows.features)["prediction"].to_numpy()
     auc = evaluate.auc(rows.actual, said)
     low, high = evaluate.auc_interval(rows.actual, said)
-    tells = "hardly predicts" if high < HARDLY else "predicts something of" if low > SURELY else "may not predict"
-    text = (
-        f"What is known when a deal opens {tells} winning: AUC {auc:.2f} ({low:.2f} to {high:.2f}), 0.5 being chance."
-    )
+    text = told("What is known when a deal opens", auc, (low, high))
     return {"auc_at_opening": (round(auc, 4), (round(low, 4), round(high, 4)))}, text
+
+
+def told(what: str, auc: float, interval: tuple[float, float]) -> str:
+    """Say in words how well something ranks deals by whether they are won."""
+    low, high = interval
+    verb = "hardly predicts" if high < HARDLY else "predicts something of" if low > SURELY else "may not predict"
+    return f"{what} {verb} winning: AUC {auc:.2f} ({low:.2f} to {high:.2f}), 0.5 being chance."
 
 
 def _loss_interval(found: Judged) -> dict[str, tuple[float, float]]:
