@@ -167,6 +167,17 @@ def test_an_event_moves_the_score_of_the_next_prediction(ledger: Ledger, crm: tu
     assert others[0].equals(others[1])
 
 
+def test_a_score_can_be_explained(crm: tuple[Ledger, Fitted]) -> None:
+    """The reasons of a lead's score come from the rows its model reads, attributes among them."""
+    from nextbest.trust.prediction import explain_prediction
+
+    ledger, fitted = crm
+    lead = LeadScore(horizon_days=60).predict(ledger, fitted, as_of=AS_OF)["subject_id"][0].as_py()
+    said = explain_prediction(ledger, fitted, lead, as_of=AS_OF)
+    assert said.sentences[0].startswith("lead_score: ")
+    assert len(said.sentences) > 1
+
+
 def test_a_lead_is_judged_only_by_what_was_known(crm: tuple[Ledger, Fitted], tmp_path: Path) -> None:
     """A model as of a moment is the same whether or not later events are in the ledger."""
     earlier = AS_OF - timedelta(days=90)

@@ -96,6 +96,8 @@ class Propensity:
         subject_ids: Sequence[str] | None = None,
     ) -> pa.Table:
         """Give what the model reads as of a moment: of these subjects, or of everyone in the audience."""
+        if self.table is not None:
+            raise UsageError(f"The recipe '{self.name}' learnt from a table: its rows are there, not in the ledger.")
         features = self._features(ledger)
         if fitted.extra:
             features = moments.needed(features, fitted.extra)
