@@ -32,6 +32,7 @@ RUNS = {
     "quality/demand": ("Demand and restock", ["benchmarks/quality/demand/run.py"]),
     "quality/leaks": ("Leaks", ["benchmarks/quality/leaks/run.py"]),
     "quality/churn": ("Churn", ["benchmarks/quality/churn/run.py"]),
+    "quality/when": ("When customers leave", ["benchmarks/quality/when/run.py"]),
     "quality/leads": ("Leads, events, next orders", ["benchmarks/quality/leads/run.py"]),
     "quality/deals": ("Deals", ["benchmarks/quality/deals/run.py"]),
     "quality/reps": ("Sales people", ["benchmarks/quality/reps/run.py"]),

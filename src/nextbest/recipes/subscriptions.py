@@ -139,7 +139,7 @@ def _leaving(rows: pa.Table, ts: Vector, first: Whole, begin: Vector, until: flo
 
     The last state counts. Without a date of its own a subscription ended when it was first said to have.
     """
-    last = np.append(first[1:], len(ts)) - 1
+    last = np.append(first[1:], len(ts))[: len(first)] - 1
     over = np.isin(lower(rows), ENDED)
     end, notice = days(rows["ended_ts"])[last], days(rows["cancelled_ts"])[last]
     said = np.minimum.reduceat(np.where(over, ts, np.inf), first)

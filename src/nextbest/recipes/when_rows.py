@@ -56,12 +56,12 @@ class Rows:
         )
 
     def known(self, features: pa.Table) -> Known:
-        """Give what is known of a subject at an age: the row that holds then, of these columns."""
+        """Give what is known of a subject as an age is reached: the row that held until then, of these columns."""
         reach = float(self.stop.max(initial=0.0)) + _MARGIN
         key = self.subject * reach + self.start
 
         def look_up(spell: Whole, age: Vector) -> pa.Table:
-            place = np.searchsorted(key, spell * reach + age, side="right") - 1
+            place = np.searchsorted(key, spell * reach + age, side="left") - 1
             return features.take(np.clip(place, self.first[spell], self.last[spell]))
 
         return look_up
