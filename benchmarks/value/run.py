@@ -51,7 +51,8 @@ COHORTS = {
 CEILING = (
     "How far the lines of CDNOW can be met (`ceiling.py`). Ranking: trees taught by the judged window itself, by other "
     "customers, which nobody can have beforehand, reach 0.722 (0.723 averaged with the purchase models) from who, when "
-    "and how much; the line asks for 0.73. Orders: on the sample Pareto/NBD scaled to the true total has MAE 0.785, trees taught by the judged window "
+    "and how much; the line asks for 0.73. Orders: on the sample Pareto/NBD scaled to the true total has MAE 0.785, "
+    "trees taught by the judged window "
     "0.809. MAE rewards the median and the total needs the mean, so no expected number meets both. Both are given: "
     "`predicted_number_of_orders` adds up, `median_number_of_orders` is nearest for one customer."
 )

@@ -15,7 +15,11 @@ import pytest
 
 from nextbest.ledger import archive, create
 from nextbest.models import clv, clv_windows, store
-from nextbest.models.order_history import day_of, purchases
+from nextbest.models.grouping import histories
+from nextbest.models.likelihood import read_estimate
+from nextbest.models.order_history import day_of, purchases, summary
+from nextbest.models.pareto_nbd import tail
+from nextbest.models.purchases import quantile
 from nextbest.recipes.value import Value
 from nextbest.recipes.value_baselines import last_period, mean_spend, recency_frequency
 from nextbest.recipes.value_judged import unsettled
@@ -239,6 +243,16 @@ def test_the_report_holds_what_its_card_draws(fitted: Fitted) -> None:
     assert details["intervals"]["money_held"] == fitted.report.metrics["interval_held"]
     assert fitted.report.top_features[0]["weight"] > 0
     assert "recency_frequency" in fitted.report.why
+
+
+def test_the_median_is_the_smallest_count_that_half_stay_within(orders: pa.Table, fitted: Fitted) -> None:
+    """Searching only among likely buyers gives the same medians as searching among all."""
+    rows = histories(summary(purchases(before(orders, 300), before_day=day_of(START) + 300), day_of(START) + 300))
+    parameters = read_estimate(fitted.parts["pareto_nbd"].files, "pareto_nbd").parameters
+    span = 90 * fitted.extra["orders_factor"]
+    slow = quantile(rows, lambda part, k: tail(parameters, part, span, k), 0.5)[rows.inverse]
+    said = Value(horizon_days=90).predict_orders(before(orders, 300), fitted, as_of=START + timedelta(days=300))
+    assert said["median_number_of_orders"].to_numpy().tolist() == slow.tolist()
 
 
 def test_likelihoods_without_a_maximum_are_acted_on() -> None:

@@ -8,7 +8,7 @@ the average, and how far single customers stray from their prediction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nextbest.models.clv_windows import Window
+    from nextbest.models.grouping import Histories
     from nextbest.models.order_history import Purchases
     from nextbest.types import Model
 
@@ -99,11 +100,20 @@ def foresee(learnt: Learnt, bought: Purchases, cut: int, *, horizon_days: int) -
     rows, parameters = histories(table), read_estimate(learnt.parts["pareto_nbd"].files, "pareto_nbd").parameters
     span = horizon_days * facts["orders_factor"]
     return told | {
-        "median_orders": quantile(rows, lambda part, k: tail(parameters, part, span, k), 0.5)[rows.inverse],
+        "median_orders": _median(parameters, rows, span)[rows.inverse],
         "alive": family["alive"],
         "wait": _wait(parameters, table),
         "order_value": family["order_value"],
     }
+
+
+def _median(parameters: Mapping[str, float], rows: Histories, span: float) -> Floats:
+    """Give the median number of purchases; searched only for those who more likely than not buy at all."""
+    found, some = np.zeros(len(rows.age)), tail(parameters, rows, span, np.ones(len(rows.age))) > 0.5
+    part = replace(rows, frequency=rows.frequency[some], recency=rows.recency[some], age=rows.age[some])
+    if some.any():
+        found[some] = quantile(part, lambda few, k: tail(parameters, few, span, k), 0.5)
+    return found
 
 
 def boosted_sees(learnt: Learnt, known: Purchases, cut: int, *, horizon_days: int) -> pa.Table:
