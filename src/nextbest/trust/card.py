@@ -140,7 +140,7 @@ def _from_rows(
             "not_shown": why,
         }
     moved = drivers.drivers(rows, seed=seed)
-    curves = dependence.dependence(rows.model, rows.features, [d.feature for d in moved.found[:_MOST_CURVES]])
+    curves = dependence.dependence(rows.model, rows.features, [d.feature for d in moved.found])
     tree = surrogate.surrogate(rows.model, rows.features, seed=seed)
     return {
         **empty,
@@ -148,7 +148,7 @@ def _from_rows(
         "drivers": [_with_levels(asdict(d), curves) for d in moved.found],
         "stability": moved.stability,
         "drivers_fidelity": moved.fidelity,
-        "dependence": [_plain(asdict(c)) for c in curves],
+        "dependence": [_plain(asdict(c)) for c in curves[:_MOST_CURVES]],
         "surrogate": None if tree is None else _tree(tree),
     }
 
