@@ -95,7 +95,7 @@ def learn(
     Every split learns encoding and both halves anew. *splits* are (learning, judging) places; left out, the size of
     the table decides (`presets`): folds, or for very many rows one part, and then the halves that it judged are kept.
     """
-    task = _task(model, features, _label(label, model.task, features.num_rows))
+    task = _task(model, features, label_of(label, model.task, features.num_rows))
     size = task.size
     chosen = splits or cross_fit.splits(task.actual, size.folds, seed=model.seed, groups=task.groups)
     kept = task.halves(None) if splits or size.refit else None
@@ -194,7 +194,7 @@ def _parsed(written: bytes) -> tuple[Mapping[str, Any], encode.Encoder, logistic
         raise ModelError(f"{DOCUMENT} of a boosting model cannot be read: {error}. Fit the model again.") from error
 
 
-def _label(label: pa.Table, task: str, rows: int) -> Vector:
+def label_of(label: pa.Table, task: str, rows: int) -> Vector:
     """Give the label as numbers; says what is wrong with one that cannot be learnt from."""
     if label.num_columns != 1 or label.num_rows != rows:
         raise DataError(f"The label needs one column of {rows} rows. Got {label.num_columns} of {label.num_rows}.")

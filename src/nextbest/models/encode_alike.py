@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 _SAME = 0.99995
+_TINY = 1e-300
 _LOOK_AT = 5_000
 _LEAST_ROWS = 20
 
@@ -46,6 +47,7 @@ def _standard(column: NDArray[np.float64]) -> NDArray[np.float64]:
     good = np.isfinite(column)
     if not good.any():
         return np.zeros(len(column))
+    column = column / max(float(np.abs(column[good]).max()), _TINY)  # squares of huge numbers are no numbers any more
     centred = np.where(good, column - column[good].mean(), 0.0)
     spread = np.sqrt((centred**2).mean())
     scaled: NDArray[np.float64] = centred / spread if spread > 0 else centred

@@ -33,6 +33,7 @@ _LEAST_SPREAD = 0.1  # a column that is 1 for under 1% of rows is not blown up t
 _ROUNDS = 50
 _FAR = 8.0  # standard deviations: a straight line is not followed further out than this
 _LOG_REACH = 20.0
+_HUGE = 1e100  # squares of larger numbers are no numbers any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,9 @@ def scores(linear: Linear, matrix: Matrix) -> Vector:
 
     A sum term by term, not a matrix product: the result for a row must not depend on how many rows come with it.
     """
-    sources = {t.source: [u for u in linear.terms if u.source == t.source] for t in linear.terms}
+    sources: dict[int, list[Term]] = {}
+    for term in linear.terms:
+        sources.setdefault(term.source, []).append(term)
     tables = {source: _level_table(terms) for source, terms in sources.items()}
     found = np.full(len(matrix), linear.intercept)
     for start in range(0, len(matrix), _CHUNK):
@@ -152,7 +155,7 @@ def _terms(column: Vector, source: int, codes: int | None) -> list[Term]:
     terms.append(Term(source=source, form="value", fill=middle))
     if len(np.unique(present)) > 2:
         sizes = np.abs(present[present != 0])
-        unit = float(np.quantile(sizes, 0.05)) if len(sizes) else 1.0
+        unit = max(float(np.quantile(sizes, 0.05)), 1 / _HUGE) if len(sizes) else 1.0
         terms.append(Term(source=source, form="log", fill=middle, unit=unit or 1.0))
     return terms
 
@@ -164,7 +167,7 @@ def _column(raw: Vector, term: Term) -> Vector:
         return np.asarray(raw == term.fill, np.float64)
     filled: Vector = np.where(np.isfinite(raw), raw, term.fill)
     if term.form == "value":
-        return filled
+        return np.asarray(np.clip(filled, -_HUGE, _HUGE))
     bent: Vector = np.clip(np.sign(filled) * np.log1p(np.abs(filled) / term.unit), -_LOG_REACH, _LOG_REACH)
     return bent
 

@@ -16,6 +16,7 @@ from nextbest.channels.files.rows import read_all
 from nextbest.errors import DataError, UsageError, nearest, unknown
 from nextbest.models import encode_values
 from nextbest.models.encode import SUBJECT
+from nextbest.models.encode_read import numbered
 from nextbest.models.encode_values import plain
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Labelled:
 def read(table: str | Path | pa.Table) -> pa.Table:
     """Give the one table of a file of any kind that can be loaded: all as text, Parquet with the types it has."""
     if isinstance(table, pa.Table):
-        return table
+        return table.rename_columns(numbered(table.column_names))
     path = Path(table)
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a CSV, XLSX or Parquet file.")
@@ -86,13 +87,11 @@ def labelled(table: pa.Table, *, label: str, positive: str | None, id_column: st
     """Give ids, features and the label as 0 and 1; rows without a label are set aside, and said so."""
     label = named(table, label, "label")
     raw = plain(table[label]).cast(pa.string())
-    if raw.null_count == len(raw):
-        raise DataError(f"The label column '{label}' is empty in every row: there is nothing to learn from.")
     known = pc.is_valid(raw)
     aside = raw.null_count
     ids = np.array(subject_ids(table, id_column), dtype=object)
     kept, values = table.filter(known), _one_spelling(raw.filter(known))
-    yes = _positive(values, label, positive)
+    yes = _positive(values, label, positive) if len(values) else str(positive or "")
     actual = pc.equal(values, yes).cast(pa.float64()).to_numpy(zero_copy_only=False)
     drop = [label] if id_column is None else [label, named(table, id_column, "id")]
     features = kept.drop_columns(list(dict.fromkeys(drop)))
@@ -111,6 +110,15 @@ def order(table: pa.Table, name: str) -> NDArray[np.float64]:
     if found is None or not np.isfinite(found).all():
         raise DataError(f"The time column '{name}' has values that are neither dates nor numbers, or none at all.")
     return found
+
+
+def dates(table: pa.Table, name: str) -> dict[str, str]:
+    """Give `from` and `to` of a column of dates as ISO days; {} when it holds none."""
+    found = encode_values.days(column(table, name, "time"))
+    if found is None or not np.isfinite(found).any():
+        return {}
+    first, last = (str(np.datetime64(int(np.floor(d)), "D")) for d in (np.nanmin(found), np.nanmax(found)))
+    return {"from": first, "to": last}
 
 
 def _naming(names: Sequence[str]) -> Iterator[str]:
@@ -140,6 +148,8 @@ def _one_spelling(values: pa.Array) -> pa.Array:
 def _positive(values: pa.Array, label: str, positive: str | None) -> str:
     """Give the value that counts as positive, spelt as in the table."""
     found: list[str] = sorted(pc.unique(values).to_pylist())
+    if len(found) == 1:
+        return found[0] if positive is None else str(positive)  # one kind of row is too little, whichever it is
     if positive is not None:
         match = [v for v in found if v.lower() == str(positive).strip().lower()]
         if str(positive) in found or len(match) == 1:

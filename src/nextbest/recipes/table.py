@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from nextbest import registry
 from nextbest.errors import DataError, UsageError
-from nextbest.models import contributions, leaks
-from nextbest.models.boosting import Boosting
+from nextbest.models import contributions, encode, encode_read, encode_steps, leaks
+from nextbest.models.boosting import Boosting, fitted_state
 from nextbest.models.unread import unread, with_notes
 from nextbest.recipes import flat_table, judged
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
@@ -33,9 +33,17 @@ if TYPE_CHECKING:
 
     Also = Callable[[Report, judged.Judged, NDArray[np.int64], flat_table.Labelled], Report]
 
-FEWEST_OF_A_CLASS = 30  # below, the AUC of even a good model has an interval wider than 0.2 (Hanley and McNeil 1982)
-FOLDS = 5
+# From 20 rows of the rarer class on, the AUC of a useful ranking (0.7) is known to within 0.1 (Hanley and McNeil 1982,
+# with many rows of the other class), so that it can be told from chance (0.5); and four stand in each of five folds.
+FEWEST_OF_A_CLASS = 20
+FEWEST_TO_JUDGE = 10  # of either class among the latest rows: to within 0.14
+FEW = 100  # below, the ranking is told to be cautious: the AUC is not known to within 0.05
 LATEST_SHARE = 0.2
+_EXPLAINED = (500, 250)  # rows taken apart to find the drivers: of small trees, of large ones
+_LARGE = 20_000
+_MOST_COMPARED = 50_000
+_REPEATED = 0.01
+_CHANCE = 0.5
 QUESTION = "Which column is to be predicted?"
 
 
@@ -114,31 +122,110 @@ def _fit(asked: Asked, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
         raise DataError(f"The table has no column to learn from beside '{asked.label}' and the id. Add what was known.")
     leaked = [x for x in leaks.find(rows.features, rows.actual, seed=asked.seed) if x["column"] not in asked.keep]
     features = rows.features.drop_columns([x["column"] for x in leaked])
-    maker = registry.make("models", asked.model, {"seed": asked.seed})
-    learnt = judged.learn(features, rows.actual, maker, split=split, seed=asked.seed)
+    learnt = _learnt(asked, rows, features, split)
+    if learnt is None:
+        why = "No column can be learnt from: all are empty, constant or ids. Add what was known of each subject."
+        return not_enough(asked.recipe, asked.settings, replace(report, why=f"{rows.note} {why}".strip()))
     model, judgement = learnt.model, learnt.judged
-    report = replace(
+    cautions = _cautions(rows, judgement)
+    said = replace(
         report,
+        why=" ".join([*([rows.note] if rows.note else []), *cautions[: _is_few(rows)]]),
         evaluation=_how(asked, learnt, len(rows.actual)),
         metrics=judgement.metrics(),
         intervals=judgement.intervals(),
         baselines=judgement.baseline_metrics(),
-        details=judgement.details(),
+        details={**judgement.details(), "cautions": cautions, **_of_columns(asked, rows, model, features)},
         left_out=(*leaked, *model.left_out),
-        top_features=contributions.top_features(model, features),
+        top_features=_drivers(model, features),
     )
     if asked.also is not None:
-        report = asked.also(report, judgement, learnt.rows, rows)
+        said = asked.also(said, judgement, learnt.rows, rows)
     parts = {"model": training_subjects(ledger, model, rows.subject_ids)}
     return Fitted(
         model_id=model_id(asked.recipe, parts, report.as_of), recipe=asked.recipe, settings=asked.settings,
-        as_of=report.as_of, parts=parts, report=report, extra={"positive": rows.positive},
+        as_of=report.as_of, parts=parts, report=said, extra={"positive": rows.positive},
     )  # fmt: skip
+
+
+def _learnt(
+    asked: Asked, rows: flat_table.Labelled, features: pa.Table, split: judged.Split | None
+) -> judged.Learnt | None:
+    """Give the model and how it was judged; None when no column can be learnt from."""
+    known = {f.name for f in fields(registry.find("models", asked.model))}
+    maker = registry.make("models", asked.model, {"seed": asked.seed} if "seed" in known else {})
+    try:
+        return judged.learn(features, rows.actual, maker, split=split, seed=asked.seed)
+    except DataError:
+        if features.num_columns and encode.learn(features)[0].columns:
+            raise
+        return None
+
+
+def _drivers(model: Any, features: pa.Table) -> tuple[Mapping[str, Any], ...]:  # noqa: ANN401 (any model)
+    """Give the columns that move predictions most, as told by some of the rows."""
+    rows = features.num_rows
+    step = max(1, rows // _EXPLAINED[rows >= _LARGE])
+    return contributions.top_features(model, features.take(pa.array(range(0, rows, step))))
+
+
+def _of_columns(asked: Asked, rows: flat_table.Labelled, model: Any, features: pa.Table) -> dict[str, Any]:  # noqa: ANN401
+    """Give what was done to the columns, their thin groups, and from when to when the rows are."""
+    columns = encode_read.read(features, without=(encode.SUBJECT,))
+    found: dict[str, Any] = {"groups": encode_steps.thin_groups(columns)}
+    if isinstance(model, Boosting):
+        found["preparation"] = encode_steps.steps(columns, fitted_state(model)[1])
+    if asked.time is not None:
+        name = flat_table.named(flat_table.read(asked.table), asked.time, "time")
+        found["dates"] = flat_table.dates(rows.features, name)
+    return found
+
+
+def _is_few(rows: flat_table.Labelled) -> bool:
+    return bool(min(rows.actual.sum(), (1 - rows.actual).sum()) < FEW)
+
+
+def _cautions(rows: flat_table.Labelled, judgement: judged.Judged) -> list[str]:
+    """Say plainly what to be careful about; the first is about few rows when there are few."""
+    found = []
+    if _is_few(rows):
+        found.append(
+            f"Only {int(rows.actual.sum())} of {len(rows.actual)} rows are '{rows.positive}': the ranking is cautious,"
+            f" its intervals are wide, and both will move as rows are added."
+        )
+    low, high = judgement.intervals()["auc"]
+    if low <= _CHANCE:
+        found.append(
+            f"On rows that had not taught it, the ranking cannot be told from chance (AUC between {low:.2f} and"
+            f" {high:.2f})."
+        )
+    ours = judgement.metrics()["auc"]
+    for name, metrics in judgement.baseline_metrics().items():
+        if metrics["auc"] >= ours:
+            found.append(f"It does not rank better than {name}: AUC {ours:.3f} against {metrics['auc']:.3f}.")
+    repeated = _repeated(rows.features)
+    if repeated > _REPEATED:
+        found.append(
+            f"{repeated:.0%} of rows repeat another row in every column. If subjects are in twice, remove one."
+        )
+    return found
+
+
+def _repeated(features: pa.Table) -> float:
+    """Give the share of rows that repeat an earlier row; 0 for tables too large to compare quickly."""
+    names = features.column_names
+    if not 0 < features.num_rows <= _MOST_COMPARED or any(pa.types.is_nested(c.type) for c in features.columns):
+        return 0.0
+    distinct: int = features.group_by(names).aggregate([]).num_rows
+    count: int = features.num_rows
+    return 1 - distinct / count
 
 
 def _too_few(asked: Asked, rows: flat_table.Labelled) -> str:
     """Say that one class is too rare to learn it, or give ''."""
     count, positives = len(rows.actual), int(rows.actual.sum())
+    if not count:
+        return f"No row has a label: '{asked.label}' is empty, or the table has no rows. {rows.note}".strip()
     if min(positives, count - positives) >= FEWEST_OF_A_CLASS:
         return ""
     return (
@@ -149,15 +236,16 @@ def _too_few(asked: Asked, rows: flat_table.Labelled) -> str:
 
 def _missing_in(asked: Asked, rows: flat_table.Labelled, split: judged.Split) -> str:
     """Say which side of a split by time has too few of a class, or give ''."""
-    for part, what in zip(
-        split, ("earlier rows, to learn from", f"latest {LATEST_SHARE:.0%}, to judge by"), strict=True
-    ):
+    sides = (
+        ("earlier rows, to learn from", FEWEST_OF_A_CLASS),
+        (f"latest {LATEST_SHARE:.0%}, to judge by", FEWEST_TO_JUDGE),
+    )
+    for part, (what, least) in zip(split, sides, strict=True):
         positives = int(rows.actual[part].sum())
-        if min(positives, len(part) - positives) < FEWEST_OF_A_CLASS:
+        if min(positives, len(part) - positives) < least:
             return (
                 f"Of the {len(part)} {what}, by '{asked.time}', '{asked.label}' is '{rows.positive}' in {positives}; "
-                f"at least {FEWEST_OF_A_CLASS} rows of either kind are needed. Add rows, or leave out `time`: then "
-                f"{FOLDS} folds judge."
+                f"at least {least} rows of either kind are needed. Add rows, or leave out `time`: then folds judge."
             )
     return ""
 
