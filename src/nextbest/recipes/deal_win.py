@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nextbest.models import contributions, deal_features, stage_rates
 from nextbest.models.boosting import Boosting
@@ -23,13 +24,14 @@ from nextbest.models.deal_rates import hashed
 from nextbest.models.stage_rates import lean
 from nextbest.recipes import deals as shared
 from nextbest.recipes import table as flat
-from nextbest.recipes.deal_panel import Known, panel
+from nextbest.recipes.deal_panel import Known, at, panel
 from nextbest.recipes.deal_win_judged import Judgement, judge, told
 from nextbest.recipes.fitting import not_enough, training_subjects
 from nextbest.recipes.judged import MAJORITY
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -83,6 +85,24 @@ class DealWin:
         names = (PREDICTION, f"{PREDICTION}_low", f"{PREDICTION}_high")
         return pa.table({"subject_id": known.deals.ids.take(pa.array(which)), **dict(zip(names, said, strict=True))})
 
+    def seen(
+        self,
+        ledger: Any,  # noqa: ANN401 (a ledger)
+        fitted: Fitted,
+        *,
+        as_of: datetime,
+        subject_ids: Sequence[str] | None = None,
+    ) -> pa.Table | None:
+        """Give what the model reads of the deals open then, of all or of those asked for; None for a flat table."""
+        if self.table is not None or "model" not in fitted.parts:
+            return None
+        known = self.known(ledger, as_of)
+        which = known.deals.open_at(known.deals.now)
+        table = at(known, which, np.full(len(which), known.deals.now)).features
+        return (
+            table if subject_ids is None else table.filter(pc.is_in(table["subject_id"], pa.array(list(subject_ids))))
+        )
+
     def known(self, ledger: Any, as_of: datetime) -> Known:  # noqa: ANN401
         """Give deals, activities and accounts as of a moment."""
         return shared.known(ledger, as_of=as_of, won_stages=self.won_stages, lost_stages=self.lost_stages)
@@ -127,7 +147,7 @@ def _told(fitted: Fitted) -> Fitted:
         return fitted
     said = told("What the table holds", report.metrics["auc"], report.intervals["auc"])
     ours, theirs = report.metrics["log_loss"], report.baselines[MAJORITY]["log_loss"]
-    worse = f"The plain rate of wins does no worse (log-loss {theirs:.4f} against {ours:.4f})." if ours >= theirs else ""
+    worse = f"The plain rate of wins does no worse: log-loss {theirs:.4f} against {ours:.4f}." if ours >= theirs else ""
     why = " ".join(filter(None, [report.why, said, worse]))
     return replace(fitted, report=replace(report, why=why))
 

@@ -23,6 +23,8 @@ from nextbest.recipes.deal_win import PREDICTION, DealWin, learnt_stages, probab
 from nextbest.types import Fitted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from nextbest.models.deal_history import Deals
@@ -56,6 +58,17 @@ class Pipeline:
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401
         """Give one row per open deal; columns as in `predict_known`."""
         return self.predict_known(self._win().known(ledger, as_of), fitted)
+
+    def seen(
+        self,
+        ledger: Any,  # noqa: ANN401 (a ledger)
+        fitted: Fitted,
+        *,
+        as_of: datetime,
+        subject_ids: Sequence[str] | None = None,
+    ) -> pa.Table | None:
+        """Give what the model of the win probability reads of the open deals."""
+        return self._win().seen(ledger, fitted, as_of=as_of, subject_ids=subject_ids)
 
     def fit_known(self, known: Known, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401
         """Learn from deals as of a moment."""
