@@ -193,7 +193,7 @@ def test_deleting_the_future_changes_nothing(tmp_path: Path) -> None:
             draw = np.random.default_rng(33)
             for i in range(500):
                 begin, stay = draw.uniform(0, 450), draw.exponential(200)
-                plan = {"plan": "basic" if i % 2 else "pro", "started_ts": begin}
+                plan: dict[str, Any] = {"plan": "basic" if i % 2 else "pro", "started_ts": begin}
                 states.append(_state(f"c{i:03d}", begin, **plan))
                 if begin + stay < 700:
                     states.append(_state(f"c{i:03d}", begin + stay, "canceled", ended_ts=begin + stay, **plan))

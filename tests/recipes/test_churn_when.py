@@ -56,10 +56,7 @@ def _asked(table: pa.Table, **settings: object) -> Churn:
 
 @pytest.mark.slow
 def test_telco_when_reaches_the_target_with_the_leak_found(shared_data: Path) -> None:
-    """On churn-telco C >= 0.865 by 5 folds, TotalCharges (tenure x price) is left out, two months ahead is calibrated.
-
-    A Cox model of all columns has 0.8637 in the same folds' number (methods.md, churn, when).
-    """
+    """On churn-telco C >= 0.865 by 5 folds, tenure x price is left out, and two months from now are calibrated."""
     file = str(shared_data / "churn-telco" / "Telco-Customer-Churn.csv")
     report = (
         Churn(table=file, id="customerID", label="Churn", duration="tenure", unit="months")

@@ -183,7 +183,13 @@ def _against(held: Held) -> str:
     low, high = held.intervals()[f"log_loss minus {when_judged.LINE}"]
     lead = f"log loss {ours:.3f} against {line:.3f}, {ours - line:+.3f} ({low:+.3f} to {high:+.3f})"
     sure = "beats" if high < 0 else "does not surely beat"
-    return f"It {sure} the logistic hazard alone: {lead}."
+    errors = [held.metrics(who, 1.0)["integrated_brier"] for who in (when_judged.OURS, when_judged.LINE)]
+    but = (
+        f" Its integrated Brier error is higher: {errors[0]:.4f} against {errors[1]:.4f}."
+        if errors[0] > errors[1]
+        else ""
+    )
+    return f"It {sure} the logistic hazard alone: {lead}.{but}"
 
 
 def _details(recipe: Any, rows: Rows, held: Held, extra: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401
