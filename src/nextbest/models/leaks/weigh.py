@@ -72,7 +72,7 @@ class Weighed:
         """Give the reasons as one sentence; *how* sure it is goes before it."""
         parts = [s.why for s in self.signs if self.rows_points >= 1]
         if not parts and self.told > 0:
-            parts.append(f"alone it separates the label with AUC {self.auc:.3f} on rows it was not fitted to")
+            parts.append(f"alone it tells the label (AUC {self.auc:.3f} on rows it was not fitted to)")
         if self.named and self.name_why:
             parts.append(self.name_why)
         return f"{how} known only afterwards: {'; '.join(parts)}".lstrip()
