@@ -130,7 +130,7 @@ def test_remaining_time_and_curve_are_each_others_inverse() -> None:
 
 
 def test_from_now_is_the_later_curve_over_the_curve_now() -> None:
-    """What is said of somebody who is there already is nearer to the true conditional probability than the line alone."""
+    """What is said of who is there already is nearer to the true conditional probability than the line alone."""
     # A column matters less and less, which no line can say.
     known, _, truth = _simulated(1_000, 5)
     made, since, true = _fitted(), np.full(1_000, 3.0), truth[:, 7] / truth[:, 3]
