@@ -9,6 +9,7 @@ import numpy as np
 
 from nextbest.models.forecasting import conformal
 from nextbest.models.forecasting.learn import Learnt, foreseen, learn
+from nextbest.models.forecasting.learn import judged as to_judge
 from nextbest.models.forecasting.origins import ENSEMBLE, TREES, Base
 from nextbest.models.forecasting.statistical import ETS, NAIVE, SEASONAL_NAIVE, is_rare
 
@@ -73,10 +74,7 @@ def judge(
     """Give what was foreseen at every origin that others had been finished before; None without such an origin."""
     items = slice(hierarchy.above, None)
     rows: list[tuple[Base, Floats, Floats, Floats]] = []
-    for base in bases:
-        earlier = [b for b in bases if b.moment + horizon <= base.moment]
-        if not earlier:
-            continue
+    for base, earlier in to_judge(bases, horizon):
         learnt = learn(earlier, hierarchy, positive=positive)
         ours = foreseen(base, hierarchy, learnt.weight, positive=positive)
         quantiles = spread(learnt, of)

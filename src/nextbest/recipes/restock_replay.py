@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextbest.models.forecasting import conformal
-from nextbest.models.forecasting.learn import foreseen, learn
+from nextbest.models.forecasting.learn import foreseen, judged, learn
 from nextbest.recipes.demand_judged import CHANCES, RARE, REGULAR
 
 if TYPE_CHECKING:
@@ -52,16 +52,12 @@ def replay(
 ) -> Replayed:
     """Give what both rules would have cost at every moment before which another's demand had been seen whole."""
     ours, theirs, actual = [], [], []
-    for base in bases:
-        earlier = [b for b in bases if b.moment + seen.horizon <= base.moment]
-        if earlier:
-            weight, quantiles = _learnt(earlier, hierarchy, of)
-            expected = foreseen(base, hierarchy, weight, positive=True).sum(axis=1)
-            ours.append(_level(expected, base.scale, quantiles, of, costs.chance))
-            theirs.append(
-                naive_level(seen.panel.values[:, : base.moment], seen.panel.season, seen.horizon, costs.chance)
-            )
-            actual.append(base.actual.sum(axis=1))
+    for base, earlier in judged(bases, seen.horizon):
+        weight, quantiles = _learnt(earlier, hierarchy, of)
+        expected = foreseen(base, hierarchy, weight, positive=True).sum(axis=1)
+        ours.append(_level(expected, base.scale, quantiles, of, costs.chance))
+        theirs.append(naive_level(seen.panel.values[:, : base.moment], seen.panel.season, seen.horizon, costs.chance))
+        actual.append(base.actual.sum(axis=1))
     weight, quantiles = _learnt(bases, hierarchy, of)
     level, naive, came = np.array(ours), np.array(theirs), np.array(actual)
     there = np.isfinite(level) & np.isfinite(naive) & np.isfinite(came)

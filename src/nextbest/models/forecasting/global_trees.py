@@ -6,6 +6,7 @@ of the M5 competition (Makridakis et al. 2022, International Journal of Forecast
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-FEWEST_ROWS = 500  # below, trees learn the noise of single series
+FEWEST_WINDOWS = 1_000  # below, trees learn the noise of single series; a line through known drivers may still do
 _MOST_ROWS = 200_000
 _PARAMETERS = {
     "learning_rate": 0.05,
@@ -44,8 +45,12 @@ def forecast(panel: Panel, moment: int, horizon: int, *, seed: int) -> Floats | 
     earliest = min(moment - horizon, max(panel.season + horizon, 8))
     moments = list(range(max(earliest, 1), moment - horizon + 1))
     count = max(1, len(panel.series) * horizon)
+    if len(moments) < max(panel.season // 2, 2 * horizon):
+        return None  # half a season of moments: fewer cannot tell a driver, or a product, from the time of the year
+    panel = _long_known(panel, moment, max(panel.season // 2, 2 * horizon))
     moments = moments[:: max(1, len(moments) * count // _MOST_ROWS + 1)]
-    if len(moments) * count < FEWEST_ROWS:
+    windows = len(moments) * len(panel.series)
+    if windows < FEWEST_WINDOWS and not panel.known:
         return None
     learn = rows_at(panel, moments, horizon)
     there = np.isfinite(learn.actual)
@@ -54,13 +59,24 @@ def forecast(panel: Panel, moment: int, horizon: int, *, seed: int) -> Floats | 
     target = np.clip(target, *np.quantile(target, (0.001, 0.999)))
     ask = rows_at(panel, [moment], horizon)
     line = _line(learn.matrix[there], target, learn.known)
-    rounds = int(np.clip(len(target) // horizon // _WINDOWS_PER_ROUND, *_ROUNDS))
-    rest = target - line(learn.matrix[there])
-    grown = trees.grow(learn.matrix[there], rest, task="regression", parameters=_PARAMETERS, rounds=rounds, seed=seed)
-    said = (line(ask.matrix) + trees.scores(grown, ask.matrix)) * ask.level
+    said = line(ask.matrix)
+    if windows >= FEWEST_WINDOWS:
+        rounds = int(np.clip(windows // _WINDOWS_PER_ROUND, *_ROUNDS))
+        rest = target - line(learn.matrix[there])
+        grown = trees.grow(
+            learn.matrix[there], rest, task="regression", parameters=_PARAMETERS, rounds=rounds, seed=seed
+        )
+        said = said + trees.scores(grown, ask.matrix)
+    said = said * ask.level
     found = np.full((len(panel.series), horizon), np.nan)
     found[ask.series, np.repeat(np.arange(horizon), len(ask.series) // horizon)] = said
     return found
+
+
+def _long_known(panel: Panel, moment: int, fewest: int) -> Panel:
+    """Give the panel with the drivers that had been known for long enough to be told from the time of the year."""
+    known = {n: v for n, v in panel.known.items() if np.isfinite(v[:, :moment]).any(axis=0).sum() >= fewest}
+    return replace(panel, known=known)
 
 
 def _line(matrix: Floats, target: Floats, drivers: int) -> Callable[[Floats], Floats]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_TEACHERS = 3
 _WORTH = 0.01  # share by which trees have to lower the error: less is chance, and one series' own past is safer
 
 
@@ -41,6 +42,13 @@ def learn(bases: Sequence[Base], hierarchy: Hierarchy, *, positive: bool) -> Lea
     weight = _weight(bases, hierarchy)
     scaled = [(b.actual - foreseen(b, hierarchy, weight, positive=positive)) / b.scale[:, None] for b in bases]
     return Learnt(weight=weight, errors=np.stack(scaled), moments=tuple(b.moment for b in bases))
+
+
+def judged(bases: Sequence[Base], horizon: int) -> list[tuple[Base, list[Base]]]:
+    """Give the bases to judge, each with those that were over by then: three where there are, else as many."""
+    pairs = [(b, [e for e in bases if e.moment + horizon <= b.moment]) for b in bases]
+    most = max((len(earlier) for _, earlier in pairs), default=0)
+    return [(b, earlier) for b, earlier in pairs if len(earlier) >= max(1, min(_TEACHERS, most))]
 
 
 def mixed(base: Base, weight: float) -> Floats:
@@ -66,4 +74,6 @@ def _weight(bases: Sequence[Base], hierarchy: Hierarchy) -> float:
 
     found = {weight: error(weight) for weight in WEIGHTS}
     best = min(WEIGHTS, key=lambda w: found[w])
-    return best if found[best] < (1 - _WORTH) * found[0.0] else 0.0
+    # Who names drivers knows that they matter: they need not prove it twice.
+    worth = 0.0 if bases[0].driven else _WORTH
+    return best if found[best] < (1 - worth) * found[0.0] else 0.0

@@ -21,20 +21,24 @@ if TYPE_CHECKING:
 
 ENSEMBLE, TREES = "statistical ensemble", "trees"
 KINDS = (statistical.NAIVE, statistical.SEASONAL_NAIVE, statistical.ETS, ENSEMBLE, TREES)
-MOST_ORIGINS = 8
-_WORK = 4_000  # series forecast in all; with many series few origins say enough
+MOST_ORIGINS = 16
+_WORK = 1_500  # series forecast in all; with many series few origins say enough
 _FEWEST_PERIODS = 6
 _OWN_PAST = 3  # values below which a series follows its category's profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """Forecasts as of one moment by kind, nodes x steps each; `scale` is each node's usual change from step to step."""
+    """Forecasts as of one moment by kind, nodes x steps each; `scale` is each node's usual change.
+
+    `driven` says that somebody named drivers that are known in advance.
+    """
 
     moment: int
     by_kind: Mapping[str, Floats]
     scale: Floats
     actual: Floats
+    driven: bool = False
 
 
 def moments(length: int, season: int, horizon: int, series: int) -> tuple[int, ...]:
@@ -68,7 +72,9 @@ def base(panel: Panel, hierarchy: Hierarchy, moment: int, horizon: int, *, seed:
     actual = np.full((len(nodes), horizon), np.nan)
     later = nodes[:, moment : moment + horizon]
     actual[:, : later.shape[1]] = later
-    return Base(moment=moment, by_kind=by_kind, scale=usual_change(seen, panel.season), actual=actual)
+    return Base(
+        moment=moment, by_kind=by_kind, scale=usual_change(seen, panel.season), actual=actual, driven=bool(panel.known)
+    )
 
 
 def usual_change(seen: Floats, season: int) -> Floats:
