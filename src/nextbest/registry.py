@@ -38,6 +38,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "models": {
         "boosting": "nextbest.models.boosting:Boosting",
+        "scorecard": "nextbest.models.scorecard:Scorecard",
         "kmeans": "nextbest.models.kmeans:KMeans",
         "bg_nbd": "nextbest.models.bg_nbd:BGNBD",
         "pareto_nbd": "nextbest.models.pareto_nbd:ParetoNBD",

@@ -19,6 +19,8 @@ from nextbest import registry
 from nextbest.errors import DataError, UsageError
 from nextbest.models import contributions, encode, encode_read, encode_steps, leaks
 from nextbest.models.boosting import Boosting, fitted_state
+from nextbest.models.scorecard import Scorecard
+from nextbest.models.scorecard_table import points_table
 from nextbest.models.unread import unread, with_notes
 from nextbest.recipes import flat_table, judged
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
@@ -175,6 +177,8 @@ def _of_columns(asked: Asked, rows: flat_table.Labelled, model: Any, features: p
     found: dict[str, Any] = {"groups": encode_steps.thin_groups(columns)}
     if isinstance(model, Boosting):
         found["preparation"] = encode_steps.steps(columns, fitted_state(model)[1])
+    if isinstance(model, Scorecard):
+        found["scorecard"] = points_table(model, features, rows.actual)
     if asked.time is not None:
         name = flat_table.named(flat_table.read(asked.table), asked.time, "time")
         found["dates"] = flat_table.dates(rows.features, name)
