@@ -31,6 +31,7 @@ _CHUNK = 16_384  # rows whose columns stay in the processor's cache
 _MOST_LEVELS = 50
 _LEAST_SPREAD = 0.1  # a column that is 1 for under 1% of rows is not blown up to unit spread, hence shrunk more
 _ROUNDS = 50
+_NO_SPAN = 1e-10
 _FAR = 8.0  # standard deviations: a straight line is not followed further out than this
 _LOG_REACH = 20.0
 _HUGE = 1e100  # squares of larger numbers are no numbers any more
@@ -213,9 +214,12 @@ def _solved(design: Matrix, actual: Vector, task: str, shrink: float = SHRINK) -
     """
     if design.shape[1] <= len(design):
         return _solve(design, actual, task, shrink)
-    basis, rows = np.linalg.qr(design.T)
-    found = _solve(rows.T, actual, task, shrink)
-    return np.concatenate([found[:1], product(basis, found[1:])])
+    # The rows span what the eigenvectors of their products span: `design = turned * size @ directions`.
+    squares, turned = np.linalg.eigh(design @ design.T)
+    kept = squares > _NO_SPAN * float(squares[-1])
+    size = np.sqrt(squares[kept])
+    found = _solve(turned[:, kept] * size, actual, task, shrink)
+    return np.concatenate([found[:1], design.T @ (turned[:, kept] @ (found[1:] / size))])
 
 
 def _solve(design: Matrix, actual: Vector, task: str, shrink: float = SHRINK) -> Vector:

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 _ALONE_BELOW = 262_144  # multiplications: OpenBLAS computes so few with one thread, however many it may use
 _LEAST_BLOCK = 32
+_WIDE = 1_000_000
 
 
 def gram(left: Matrix, right: Matrix) -> Matrix:
     """Give `left.T @ right` of two tall matrices, block of rows by block of rows, summed in the order of the rows."""
+    if left.shape[1] * right.shape[1] > _WIDE:  # adding up so large a result costs more than the products
+        return np.asarray(left.T @ right)
     found = np.zeros((left.shape[1], right.shape[1]))
     block = max(_LEAST_BLOCK, _ALONE_BELOW // max(1, left.shape[1] * right.shape[1]))
     for start in range(0, len(left), block):
