@@ -179,6 +179,13 @@ def revoke_key(ledger: Ledger, key_id: str) -> None:
 # --- look up and give back ------------------------------------------------------------------------------------------
 
 
+def kinds(ledger: Ledger) -> frozenset[str]:
+    """Give the kinds of facts of which the workspace holds any."""
+    from nextbest.ledger import analysis
+
+    return frozenset(analysis.kinds_present(ledger))
+
+
 def subject(ledger: Ledger, subject_id: str) -> Profile:
     """Give what the workspace knows about one subject: attributes, predictions, consent, decisions, events per kind."""
     from nextbest.ledger import identities, profile

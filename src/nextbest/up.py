@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
     from nextbest.ledger import Ledger
 
-RECIPES = ("churn", "value")
+# Which recipes are tried, by kinds of which one has to be there. Others need settings: a table, a list, an event.
+NEEDS = {
+    "churn": ("order", "order_line", "subscription"),
+    "value": ("order", "subscription"),
+    "next_order_date": ("order", "order_line"),
+    "segments": ("order", "order_line"),
+    "lead_score": ("activity", "touch"),
+    "deal_win": ("deal_stage",),
+    "pipeline": ("deal_stage",),
+    "sales_forecast": ("deal_stage",),
+    "rep_performance": ("deal_stage",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +55,20 @@ def up(
 
 def learn_and_decide(ledger: Ledger, *, as_of: datetime | None = None) -> Iterator[Stage]:
     """Fit and predict every recipe the data supports, then decide every play."""
-    for recipe in RECIPES:
+    for recipe in recipes(ledger):
         fitted = timed(f"fit {recipe}", partial(fit_figures, ledger, recipe, as_of))
         yield fitted
         if fitted.figures["status"] == "ok":
             yield timed(f"predict {recipe}", partial(predict_figures, ledger, recipe, as_of))
     for play in verbs.plays(ledger):
         yield timed(f"decide {play}", partial(decide_figures, ledger, play, as_of))
+
+
+def recipes(ledger: Ledger) -> tuple[str, ...]:
+    """Give the recipes worth trying on what the ledger holds, and those that nextbest.toml declares."""
+    present = operations.kinds(ledger)
+    declared = [name for name, settings in ledger.config.recipes.items() if "recipe" in settings]
+    return (*(name for name, kinds in NEEDS.items() if present.intersection(kinds)), *declared)
 
 
 def timed(name: str, work: Callable[[], dict[str, Any]]) -> Stage:
