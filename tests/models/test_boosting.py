@@ -171,7 +171,7 @@ def test_presets_grow_with_what_can_be_learnt() -> None:
     """Rows choose the preset, and a rare class counts ten times its rows at most."""
     assert [preset(n).name for n in (200, 700, 7_000, 50_000, 500_000, 5_000_000)] == [p.name for p in PRESETS]
     assert preset(1_000_000, 300).name == "thousands"
-    assert preset(7_000, 1_869).rounds == 400
+    assert preset(7_000, 1_869).rounds == 200
 
 
 def test_folds_keep_subjects_whole_and_labels_even() -> None:
