@@ -190,7 +190,7 @@ def test_one_cross_fit_judges_as_an_outer_one_would() -> None:
     assert ours["log_loss"] == pytest.approx(nested["log_loss"], abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_five_thousand_columns_of_three_hundred_rows_are_learnt() -> None:
     """Among 4,999 columns of noise the one that tells is the first driver."""
     draw = np.random.default_rng(0)
