@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 
-from nextbest.errors import DataError, ModelError
-from nextbest.models import cross_fit, encode, encode_read, intervals, logistic, trees
-from nextbest.models.presets import Preset, preset
+from nextbest.errors import DataError, ModelError, UsageError
+from nextbest.models import cross_fit, encode, encode_read, halves, intervals, logistic, selection, trees
+from nextbest.models.presets import preset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,12 +29,10 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
     Vector = NDArray[np.float64]
-    Halves = tuple[encode.Encoder, logistic.Linear, bytes]
 
 TREES, DOCUMENT = "trees.txt", "model.json"
 _FORMAT = 1
 _LEAST_ROWS = 20
-_ROWS_PER_LEVEL = 1_000
 _ROWS_FOR_THREADS = 50_000
 
 
@@ -44,12 +42,18 @@ class Boosting:
 
     `task`: "classification" (label 0/1), "regression" (any amount), "tweedie" (amounts >= 0 with many zeros).
     `level`: of the interval: for a label the rate among subjects who score alike, for an amount the single subject's.
+    `monotone`: columns of numbers or dates with "up" (a higher value never lowers the prediction) or "down".
+    `select`: "auto" leaves out columns that tell nothing, "none" does not, None does for wide tables (`selection`).
+    `tuned`: what replaces settings of the preset, as found by `tune`.
     """
 
     task: Literal["classification", "regression", "tweedie"] = "classification"
     seed: int = 0
     level: float = 0.9
     num_threads: int = 2
+    monotone: Mapping[str, str] = field(default_factory=dict)
+    select: str | None = None
+    tuned: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     def fit(self, features: pa.Table, label: pa.Table) -> Self:
@@ -95,18 +99,17 @@ def learn(
     Every split learns encoding and both halves anew. *splits* are (learning, judging) places; left out, the size of
     the table decides (`presets`): folds, or for very many rows one part, and then the halves that it judged are kept.
     """
-    task = _task(model, features, label_of(label, model.task, features.num_rows))
-    size = task.size
-    chosen = splits or cross_fit.splits(task.actual, size.folds, seed=model.seed, groups=task.groups)
-    kept = task.halves(None) if splits or size.refit else None
+    table = read_table(model, features, label_of(label, model.task, features.num_rows))
+    size = table.size
+    chosen = splits or cross_fit.splits(table.actual, size.folds, seed=model.seed, groups=table.groups)
+    kept = table.halves(table.taught(None)) if splits or size.refit else None
     # Small trees grow side by side; large ones share the threads, each tree using all of them.
-    side_by_side = 1 if _threads(model, len(task.actual)) > 1 else model.num_threads
-    with ThreadPoolExecutor(max_workers=side_by_side) as pool:
-        learnt = list(pool.map(task.split, chosen))
+    with ThreadPoolExecutor(max_workers=1 if table.threads > 1 else model.num_threads) as pool:
+        learnt = list(pool.map(table.split, chosen))
     encoder, linear, grown = kept or learnt[0][0]
-    held_out = cross_fit.gathered([judged for _, judged in learnt], task.actual, seed=model.seed)
+    held_out = cross_fit.gathered([judged for _, judged in learnt], table.actual, seed=model.seed)
     document = {
-        "format": _FORMAT, "task": model.task, "preset": size.name, "rows": len(task.actual),
+        "format": _FORMAT, "task": model.task, "preset": size.name, "rows": len(table.actual),
         "encoder": encoder.document(), "linear": linear.document(),
         **cross_fit.learn_blend(held_out, task=model.task, level=model.level),
     }  # fmt: skip
@@ -122,55 +125,24 @@ def splits_of(model: Boosting, features: pa.Table, actual: Vector, *, rows: cros
     return cross_fit.splits(actual[rows], preset(len(rows), rarer).folds, seed=model.seed, groups=groups)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    """A table that was read once, from which halves are learnt over and over on other rows."""
-
-    model: Boosting
-    actual: Vector
-    columns: tuple[encode_read.Read, ...]
-    salt: str
-    groups: list[str] | None
-    size: Preset
-
-    def halves(self, rows: cross_fit.Places | None) -> Halves:
-        """Give encoder, line and trees of some rows, or of all."""
-        groups, actual, columns = self.groups, self.actual, self.columns
-        if rows is not None:
-            actual, columns = actual[rows], tuple(c.taken(rows) for c in columns)
-            groups = None if groups is None else [groups[i] for i in rows]
-        seed, size, task = self.model.seed, self.size, self.model.task
-        encoder, matrix = encode.learn_from(columns, salt=self.salt, seed=seed, actual=actual, groups=groups)
-        if rows is None and not encoder.columns:  # a part may lack what the whole has: then it says the base rate
-            raise DataError(f"No column can be learnt from. Left out: {_reasons(encoder)}.")
-        linear = logistic.fit(matrix, actual, task=task, levels=encoder.categories, seed=seed, shrink=size.line)
-        grown = trees.grow(
-            matrix, actual, task=task, parameters=size.parameters, rounds=size.rounds,
-            categories=_as_sets(encoder, len(actual)), seed=seed, num_threads=_threads(self.model, len(self.actual)),
-        )  # fmt: skip
-        return encoder, linear, grown
-
-    def split(self, split: cross_fit.Split) -> tuple[Halves, tuple[cross_fit.Places, Vector, Vector]]:
-        """Give the halves of the learning rows, and the judging rows with their scores."""
-        learning, judging = split
-        encoder, linear, grown = self.halves(learning)
-        matrix = encode.apply(encoder, [c.taken(judging) for c in self.columns])
-        straight = logistic.scores(linear, matrix)
-        raw = trees.scores(grown, matrix, num_threads=_threads(self.model, len(matrix)))
-        return (encoder, linear, grown), (judging, straight, raw)
-
-
-def _task(model: Boosting, features: pa.Table, actual: Vector) -> _Task:
+def read_table(model: Boosting, features: pa.Table, actual: Vector) -> halves.Table:
+    """Give a table read once, from which halves are learnt by this model's settings; *actual* is its label."""
     grouped = encode.SUBJECT in features.column_names
     rarer = int(min(actual.sum(), (1 - actual).sum())) if model.task == "classification" else None
-    return _Task(
-        model=model,
-        actual=actual,
-        columns=encode_read.read(features, without=(encode.SUBJECT,)),
+    columns = halves.in_order(encode_read.read(features, without=(encode.SUBJECT,)), model.monotone)
+    return halves.Table(
+        task=model.task, seed=model.seed, threads=_threads(model, len(actual)), actual=actual, columns=columns,
         salt=encode.salt_of(features, model.seed),
         groups=features[encode.SUBJECT].to_pylist() if grouped else None,
-        size=preset(len(actual), rarer),
-    )
+        size=replace(preset(len(actual), rarer), **model.tuned), monotone=model.monotone,
+        select=_selects(model.select, len(actual), len(columns)),
+    )  # fmt: skip
+
+
+def _selects(select: str | None, rows: int, columns: int) -> bool:
+    if select not in {None, "none", "auto"}:
+        raise UsageError(f"select is 'auto' (leave out columns that tell nothing) or 'none'. Got '{select}'.")
+    return select == "auto" or (select is None and selection.is_wide(rows, columns))
 
 
 def _threads(model: Boosting, rows: int) -> int:
@@ -208,15 +180,3 @@ def label_of(label: pa.Table, task: str, rows: int) -> Vector:
     if task == "tweedie" and (actual.min() < 0 or actual.max() == 0):
         raise DataError("A tweedie label holds amounts of zero and more, not all zero. Use task='regression' instead.")
     return actual
-
-
-def _as_sets(encoder: encode.Encoder, rows: int) -> list[int]:
-    """Give the categories that trees may cut into free sets: many rows per level, else free sets fit noise.
-
-    The others are cut by their code, hence by how frequent a level is.
-    """
-    return [place for place, codes in encoder.categories.items() if rows / codes >= _ROWS_PER_LEVEL]
-
-
-def _reasons(encoder: encode.Encoder) -> str:
-    return "; ".join(f"{x['column']} ({x['why']})" for x in encoder.left_out) or "nothing, the table has no columns"

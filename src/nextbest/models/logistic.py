@@ -71,20 +71,45 @@ def restore(document: Mapping[str, Any]) -> Linear:
 
 
 def fit(
-    matrix: Matrix, actual: Vector, *, task: str, levels: Mapping[int, int], seed: int = 0, shrink: float = SHRINK
+    matrix: Matrix,
+    actual: Vector,
+    *,
+    task: str,
+    levels: Mapping[int, int],
+    seed: int = 0,
+    shrink: float = SHRINK,
+    rising: Mapping[int, int] | None = None,
 ) -> Linear:
     """Give the linear predictor of log-odds (classification), amount (regression) or log amount (tweedie).
 
     *levels* gives, for each column that holds category codes, how many codes there are; *shrink* is the penalty on
-    half the squared coefficients of the standardised columns.
+    half the squared coefficients of the standardised columns. *rising* gives columns in which the predictor never
+    falls (1) or never rises (-1).
     """
     matrix, actual = _some(matrix, actual, _MOST_ROWS, seed)
     terms = _standardised(matrix, [t for i in range(matrix.shape[1]) for t in _terms(matrix[:, i], i, levels.get(i))])
     matrix, actual = _some(matrix, actual, max(_FEWEST_ROWS, _ROWS_PER_TERM * len(terms)), seed)
     design = _design(matrix, terms)
     coefficients = _solved(design, actual, task, shrink)
+    while wrong := _wrongly_signed(terms, coefficients[1:], rising or {}):
+        terms, design = [t for i, t in enumerate(terms) if i not in wrong], np.delete(design, wrong, axis=1)
+        coefficients = _solved(design, actual, task, shrink)
     weighed = [_with(t, weight=float(w)) for t, w in zip(terms, coefficients[1:], strict=True)]
     return Linear(intercept=float(coefficients[0]), terms=tuple(weighed))
+
+
+def _wrongly_signed(terms: Sequence[Term], weights: Vector, rising: Mapping[int, int]) -> list[int]:
+    """Give the places of terms that go against the direction of their column: of each column the one that does most.
+
+    Value and logarithm both rise with the column, so signs that agree with its direction keep it. Whether it is
+    missing has no place in the order of values, and stays free.
+    """
+    found: dict[int, tuple[float, int]] = {}
+    for place, (term, weight) in enumerate(zip(terms, weights, strict=True)):
+        against = -float(weight) * rising.get(term.source, 0)
+        if term.form in {"value", "log"} and against > found.get(term.source, (0.0, 0))[0]:
+            found[term.source] = (against, place)
+    return sorted(place for _, place in found.values())
 
 
 def scores(linear: Linear, matrix: Matrix) -> Vector:

@@ -90,6 +90,20 @@ def scores(model: bytes, matrix: Matrix, *, num_threads: int = 1) -> Vector:
     return raw
 
 
+def never_falling(rising: Mapping[int, int], columns: int) -> dict[str, Any]:
+    """Give the parameters that keep scores from falling (1) or rising (-1) as columns of the matrix rise."""
+    if not rising:
+        return {}
+    # The basic method forbids more than it must, but holds for every row; small trees lose little by it.
+    signs = [rising.get(place, 0) for place in range(columns)]
+    return {"monotone_constraints": signs, "monotone_constraints_method": "basic"}
+
+
+def gains(model: bytes) -> Vector:
+    """Give how much loss the cuts of each column saved while growing."""
+    return np.asarray(_parse(model).feature_importance("gain"), np.float64)
+
+
 def contributions(model: bytes, matrix: Matrix) -> Matrix:
     """Give per row the share of each column in the raw score, and the base value last (TreeSHAP; rows sum to it)."""
     shares: Matrix = _parse(model).predict(matrix, pred_contrib=True, num_threads=1)
