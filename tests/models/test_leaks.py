@@ -320,3 +320,12 @@ def test_long_tables_are_sampled() -> None:
     found = leaks.find(table, actual, seed=3)
     assert [x["column"] for x in found] == ["y"]
     assert leaks.find(table, actual, seed=3) == found
+
+
+def test_names_without_a_number_are_no_ids() -> None:
+    """A column in which every row has a name of its own, some with a number in it and most without, is read."""
+    draw = np.random.default_rng(9)
+    names = [f"Allen, Miss {chr(97 + i % 26)}{chr(97 + i // 26 % 26)}" for i in range(400)]
+    names[7] = "Brown the 3rd 12"
+    actual = (draw.random(400) < 0.4).astype(float)
+    assert leaks.find(pa.table({"who": names, "age": draw.normal(40, 10, 400)}), actual) == []

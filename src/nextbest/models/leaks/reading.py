@@ -104,6 +104,7 @@ def _text(name: str, array: pa.Array) -> Column:
 def _digits(array: pa.Array) -> Vector:
     """Give the number inside an id such as C-000123; NaN where there is none."""
     found = pc.extract_regex(array, r"(?P<digits>\d{1,15})\D*$").field("digits")
+    found = pc.if_else(pc.equal(found, ""), None, found)  # the field of a row without a match is empty, not null
     numbers = found.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.asarray(numbers, np.float64)
 
