@@ -6,7 +6,8 @@
 The house model learns rows of subject and period (`person_periods`), with the time so far and the usual chance of that
 period as two more columns: the line then bends with time, and the trees may find that a column matters early and not
 late. Of the many rows in which nobody leaves a part is drawn; what the model says is put back to the scale of all rows
-exactly, since drawing multiplies the odds of leaving by a known factor (Prentice and Pyke 1979).
+exactly, since drawing multiplies the odds of leaving by a known factor (Prentice and Pyke 1979). Each stretch of time
+is then calibrated on its own (`period_calibration`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from nextbest.errors import ModelError
-from nextbest.models import encode, logistic, person_periods
+from nextbest.models import boosting, cross_fit, encode, logistic, period_calibration, person_periods
 from nextbest.models.boosting import Boosting, fitted_state
 
 if TYPE_CHECKING:
@@ -47,13 +48,15 @@ _CERTAIN = 1e-9
 class Hazard:
     """Borders of the periods, the usual chance to leave in each, a model per cause, and the share of rows it drew.
 
-    `reach` is how long before a period its columns may have been known; None: as it began.
+    `bends` is shift and slope per cause and period (`period_calibration`). `reach` is how long before a period its
+    columns may have been known; None: as it began.
     """
 
     borders: tuple[float, ...]
     usual: tuple[float, ...]
     models: tuple[Boosting, ...]
     drawn: tuple[tuple[float, ...], ...]
+    bends: tuple[tuple[tuple[float, float], ...], ...]
     reach: float | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -62,6 +65,7 @@ class Hazard:
             "borders": list(self.borders),
             "usual": list(self.usual),
             "drawn": [list(shares) for shares in self.drawn],
+            "bends": [[list(bend) for bend in bends] for bends in self.bends],
             "reach": self.reach,
         }
 
@@ -74,6 +78,7 @@ def restore(facts: Mapping[str, Any], models: Sequence[Model]) -> Hazard:
     return Hazard(
         borders=tuple(facts["borders"]), usual=tuple(facts["usual"]), models=boosted, reach=facts["reach"],
         drawn=tuple(tuple(shares) for shares in facts["drawn"]),
+        bends=tuple(tuple((bend[0], bend[1]) for bend in bends) for bends in facts["bends"]),
     )  # fmt: skip
 
 
@@ -103,7 +108,7 @@ def fit(
     rows = person_periods.expand(spells, edges, chance=chance)
     usual = person_periods.rates(rows, len(edges) - 1)
     who = np.arange(len(spells.exit)) if subjects is None else subjects
-    models, drawn = [], []
+    models, drawn, bends = [], [], []
     for cause in causes:
         some, share = _drawn(rows, cause, len(usual), chance)
         age = edges[some.period]
@@ -112,13 +117,25 @@ def fit(
         table = known(some.spell, age - lag)
         table = _with_time(table, age, usual[some.period], None if reach is None else lag)
         table = table.append_column(encode.SUBJECT, pa.array(who[some.spell]).cast(pa.string()))
-        label = pa.table({"left": (some.cause == cause).astype(np.float64)})
-        models.append(Boosting(seed=seed, num_threads=num_threads).fit(table, label))
+        model, bent = _learnt(Boosting(seed=seed, num_threads=num_threads), table, some, cause, len(usual))
+        models.append(model)
         drawn.append(tuple(share.tolist()))
+        bends.append(bent)
     return Hazard(
         borders=tuple(edges.tolist()), usual=tuple(usual.tolist()), models=tuple(models), drawn=tuple(drawn),
-        reach=reach,
+        bends=tuple(bends), reach=reach,
     )  # fmt: skip
+
+
+def _learnt(
+    model: Boosting, table: pa.Table, rows: Periods, cause: int, count: int
+) -> tuple[Boosting, tuple[tuple[float, float], ...]]:
+    """Give the model of one cause, and the bend of each period from what it said of rows that had not taught it."""
+    left = (rows.cause == cause).astype(np.float64)
+    made, held_out = boosting.learn(model, table, pa.table({"left": left}))
+    said = cross_fit.crosswise(held_out, task="classification")
+    bends = period_calibration.learn(said, held_out.actual, rows.period[held_out.rows], count)
+    return made, tuple((float(shift), float(slope)) for shift, slope in bends)
 
 
 def _drawn(rows: Periods, cause: int, count: int, chance: np.random.Generator) -> tuple[Periods, Vector]:
@@ -135,7 +152,9 @@ def _drawn(rows: Periods, cause: int, count: int, chance: np.random.Generator) -
 
 
 def _with_time(table: pa.Table, age: Vector, usual: Vector, lag: Vector | None) -> pa.Table:
-    table = table.append_column(SO_FAR, pa.array(age)).append_column(USUAL, pa.array(_log_odds(usual)))
+    table = table.append_column(SO_FAR, pa.array(age)).append_column(
+        USUAL, pa.array(period_calibration.log_odds(usual))
+    )
     return table if lag is None else table.append_column(AHEAD, pa.array(lag))
 
 
@@ -166,19 +185,20 @@ def hazards(hazard: Hazard, features: pa.Table, since: Vector, *, linear: bool =
         period = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + begin[row]
         lag = None if hazard.reach is None else np.clip(edges[period] - since[row], 0, hazard.reach)
         table = _with_time(features.take(row), edges[period], np.array(hazard.usual)[period], lag)
-        for place, (model, drawn) in enumerate(zip(hazard.models, hazard.drawn, strict=True)):
-            found[row, period, place] = _chance(model, np.array(drawn)[period], table, linear=linear)
+        for place, model in enumerate(hazard.models):
+            found[row, period, place] = _chance(hazard, place, model, table, period, linear=linear)
     total = found.sum(axis=2, keepdims=True)
     return np.where(total > 1, found / np.maximum(total, _CERTAIN), found)
 
 
-def _chance(model: Boosting, drawn: Vector, table: pa.Table, *, linear: bool) -> Vector:
+def _chance(hazard: Hazard, place: int, model: Boosting, table: pa.Table, period: Whole, *, linear: bool) -> Vector:
+    drawn = np.array(hazard.drawn[place])[period]
     if linear:
         _, encoder, line = fitted_state(model)
         odds = np.exp(np.clip(logistic.scores(line, encode.matrix(encoder, table)), -35, 35))
     else:
         said = model.predict(table)["prediction"].to_numpy()
-        odds = said / (1 - said)
+        odds = period_calibration.apply(said, hazard.bends[place], period)
     found: Vector = drawn * odds / (1 + drawn * odds)
     return found
 
@@ -241,10 +261,4 @@ def by_cause(hazard: Hazard, chances: NDArray[np.float64], since: Vector, ahead:
     shares = np.where(total > 0, chances / np.maximum(total, _CERTAIN), 1 / chances.shape[2])
     now = np.maximum(at(hazard.borders, kept, since[:, None]), _CERTAIN)
     found: Matrix = np.einsum("rp,rpc->rc", lost, shares) / now
-    return found
-
-
-def _log_odds(probability: Vector) -> Vector:
-    inside = np.clip(probability, _CERTAIN, 1 - _CERTAIN)
-    found: Vector = np.log(inside) - np.log1p(-inside)
     return found
