@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 STAMP := .venv/.nextbest-installed
-PYTEST := $(BIN)/python -m pytest
+# One thread per process: two processes of tests would otherwise wait on each other's threads.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
