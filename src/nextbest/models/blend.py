@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 _WEIGHTS = (0.5, 0.25, 0.75, 0.0, 1.0)
+_LEAST_AMOUNT = 1e-13
 _CLEARLY = 2.0  # standard errors of the paired difference in loss
 
 
@@ -30,14 +31,20 @@ def blend_weight(straight: Vector, grown: Vector, actual: Vector, task: str) -> 
     return chosen
 
 
-def _losses(scores: Vector, actual: Vector, task: str) -> Vector:
-    """Give the loss per row: log loss after calibration, squared error, or half the Tweedie deviance of power 1.5."""
+def loss(predicted: Vector, actual: Vector, task: str) -> Vector:
+    """Give the loss per row: log loss of a probability, squared error, or half the Tweedie deviance of power 1.5."""
     if task == "classification":
-        p = calibrate.apply(calibrate.fit(scores, actual), scores)
-        losses: Vector = -np.where(actual > 0, np.log(p), np.log1p(-p))
+        losses: Vector = -np.where(actual > 0, np.log(predicted), np.log1p(-predicted))
     elif task == "tweedie":
-        at = np.clip(scores, -30, 30)
-        losses = 2 * actual * np.exp(-at / 2) + 2 * np.exp(at / 2)
+        root = np.sqrt(np.maximum(predicted, _LEAST_AMOUNT))
+        losses = 2 * actual / root + 2 * root
     else:
-        losses = (actual - scores) ** 2
+        losses = (actual - predicted) ** 2
     return losses
+
+
+def _losses(scores: Vector, actual: Vector, task: str) -> Vector:
+    """Give the loss per row of what scores mean: calibrated, for a label."""
+    if task == "classification":
+        return loss(calibrate.apply(calibrate.fit(scores, actual), scores), actual, task)
+    return loss(np.exp(np.clip(scores, -30, 30)) if task == "tweedie" else scores, actual, task)

@@ -10,6 +10,7 @@ Every way gives `churn_probability` with the interval of the churn rate among su
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Mapping  # noqa: TC003 (the registry reads the types of the settings)
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from nextbest.errors import UsageError, unknown
 from nextbest.recipes import churn_subscription, churn_when, silence
 from nextbest.recipes import table as flat
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
+from nextbest.recipes.table_model import refuse_without_table
 from nextbest.types import Fitted
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class Churn:
     rows: then the latest fifth judges. `keep` names columns to learn from although they look like leaks.
     `duration` is the column that says how long everyone was there, in `unit` (days, weeks, months, years); `start` the
     column that says from when a row holds, where subjects have several. `horizon_periods` is the horizon in that unit.
-    `by` chooses another way than the data suggest: table, duration, subscription, silence.
+    `model`, `monotone`, `select`, `tune_seconds` and `tune_trials` say how a label of a table is learnt: see
+    docs/reference/learning.md. `by` chooses another way than the data suggest: table, duration, subscription, silence.
     """
 
     name: str = field(default="churn", init=False)
@@ -54,12 +57,20 @@ class Churn:
     horizon_periods: float | None = None
     by: str | None = None
     keep: tuple[str, ...] = ()
+    changeable: tuple[str, ...] = ()
+    model: str = "boosting"
+    monotone: Mapping[str, str] = field(default_factory=dict)
+    select: str | None = None
+    tune_seconds: float = 0.0
+    tune_trials: int = 0
     seed: int = 0
 
     def fit(self, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (see types.Recipe)
         """Learn from what is there before `as_of`; `report.status` says when there is too little, `details` by what."""
         began = clock.perf_counter()
         by = self._by(ledger, as_of)
+        if by != TABLE:
+            refuse_without_table(self, boosting_only=True)
         if by == TABLE:
             fitted = flat.fit(self._asked(), ledger, as_of=as_of)
         elif by == DURATION:

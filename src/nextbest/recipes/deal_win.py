@@ -10,6 +10,7 @@ the answer that is given where nothing beats it clearly.
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Mapping  # noqa: TC003 (the registry reads the types of the settings)
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from nextbest.recipes.deal_panel import Known, at, panel
 from nextbest.recipes.deal_win_judged import Judgement, judge, told
 from nextbest.recipes.fitting import not_enough, training_subjects
 from nextbest.recipes.judged import MAJORITY
+from nextbest.recipes.table_model import refuse_without_table
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
@@ -51,10 +53,12 @@ class DealWin:
     """The probability that an open deal is won in the end.
 
     `won_stages`, `lost_stages` name stages whose names do not say so. With a flat `table` (one row per deal) see
-    `table`, `id`, `label`, `positive`, `time`, `keep` and `model` of the churn recipe. `level` is of the intervals.
+    `table`, `id`, `label`, `positive`, `time`, `keep`, `model` and what follows it of the churn recipe. `level`
+    is of the intervals.
     """
 
     name: str = field(default="deal_win", init=False)
+    subject_type: str = field(default="deal", init=False)
     won_stages: tuple[str, ...] = ()
     lost_stages: tuple[str, ...] = ()
     table: str | pa.Table | None = None
@@ -63,7 +67,12 @@ class DealWin:
     positive: str | None = None
     time: str | None = None
     keep: tuple[str, ...] = ()
+    changeable: tuple[str, ...] = ()
     model: str = "boosting"
+    monotone: Mapping[str, str] = field(default_factory=dict)
+    select: str | None = None
+    tune_seconds: float = 0.0
+    tune_trials: int = 0
     level: float = 0.9
     seed: int = 0
 
@@ -71,6 +80,7 @@ class DealWin:
         """Learn from the table, or from the deals before `as_of`; `report.status` says when there is too little."""
         if self.table is not None:
             return _told(flat.fit(flat.asked_by(self, prediction=PREDICTION, question=QUESTION), ledger, as_of=as_of))
+        refuse_without_table(self, boosting_only=True)
         began = clock.perf_counter()
         fitted = self.fit_known(self.known(ledger, as_of), ledger, as_of=as_of)
         return replace(fitted, report=replace(fitted.report, seconds=round(clock.perf_counter() - began, 3)))

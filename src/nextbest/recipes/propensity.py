@@ -9,7 +9,8 @@ Several are declared in nextbest.toml, each under its own name, and give `<own n
 from __future__ import annotations
 
 import time as clock
-from dataclasses import dataclass, replace
+from collections.abc import Mapping  # noqa: TC003 (the registry reads the types of the settings)
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,11 +24,12 @@ from nextbest.features.sets import feature_set
 from nextbest.recipes import moments, timeline
 from nextbest.recipes import table as flat
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
+from nextbest.recipes.table_model import refuse_without_table
 from nextbest.recipes.timeline import DAY_US, moment_of
 from nextbest.types import Fitted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -57,7 +59,12 @@ class Propensity:
     positive: str | None = None
     time: str | None = None
     keep: tuple[str, ...] = ()
+    changeable: tuple[str, ...] = ()
     model: str = "boosting"
+    monotone: Mapping[str, str] = field(default_factory=dict)
+    select: str | None = None
+    tune_seconds: float = 0.0
+    tune_trials: int = 0
     seed: int = 0
 
     @property
@@ -69,6 +76,7 @@ class Propensity:
         """Learn from the table, or from the events before `as_of`; `report.status` says when there is too little."""
         if self.table is not None:
             return flat.fit(self._asked(), ledger, as_of=as_of)
+        refuse_without_table(self)
         began = clock.perf_counter()
         learnt = self._learn(ledger, as_of)
         report = replace(learnt.report, seconds=round(clock.perf_counter() - began, 3))

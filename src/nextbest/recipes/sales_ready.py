@@ -8,6 +8,7 @@ time for. The chance already counts what the lead did; who wants to see behaviou
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 (the registry reads the types of the settings)
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,12 @@ class SalesReady:
     positive: str | None = None
     time: str | None = None
     keep: tuple[str, ...] = ()
+    changeable: tuple[str, ...] = ()
     model: str = "boosting"
+    monotone: Mapping[str, str] = field(default_factory=dict)
+    select: str | None = None
+    tune_seconds: float = 0.0
+    tune_trials: int = 0
     seed: int = 0
 
     def fit(self, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (see types.Recipe)

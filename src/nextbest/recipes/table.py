@@ -10,24 +10,25 @@ Columns that know the outcome are left out and named, the rest is learnt from an
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from nextbest import registry
 from nextbest.errors import DataError, UsageError
 from nextbest.models import contributions, encode, encode_read, encode_steps, leaks
 from nextbest.models.boosting import Boosting, fitted_state
 from nextbest.models.scorecard import Scorecard
 from nextbest.models.scorecard_table import points_table
 from nextbest.models.unread import unread, with_notes
-from nextbest.recipes import flat_table, judged
+from nextbest.recipes import flat_table, judged, table_model
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
+from nextbest.recipes.table_model import LATEST_SHARE
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 FEWEST_OF_A_CLASS = 20
 FEWEST_TO_JUDGE = 10  # of either class among the latest rows: to within 0.14
 FEW = 100  # below, the ranking is told to be cautious: the AUC is not known to within 0.05
-LATEST_SHARE = 0.2
 _EXPLAINED = (500, 250)  # rows taken apart to find the drivers: of small trees, of large ones
 _LARGE = 20_000
 _MOST_COMPARED = 50_000
@@ -54,8 +54,9 @@ class Asked:
     """What a recipe asks of a table: its name, the public name of its prediction, and the settings people gave.
 
     `question` is said when `label` is missing; `settings` rebuild the recipe and are kept with what was learnt.
-    `also` gives the report with what a recipe adds, from how it was judged, the places of the rows that judged (rising,
-    as in the judgement), and all labelled rows.
+    `monotone` and `select` are those of `models.boosting.Boosting`; with `tune_seconds` or `tune_trials` settings are
+    searched for (`models.tune`). `also` gives the report with what a recipe adds, from how it was judged, the places of
+    the rows that judged (rising, as in the judgement), and all labelled rows.
     """
 
     recipe: str
@@ -68,6 +69,10 @@ class Asked:
     time: str | None = None
     keep: tuple[str, ...] = ()
     model: str = "boosting"
+    monotone: Mapping[str, str] = field(default_factory=dict)
+    select: str | None = None
+    tune_seconds: float = 0.0
+    tune_trials: int = 0
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     also: Also | None = None
@@ -122,46 +127,39 @@ def _fit(asked: Asked, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
         return not_enough(asked.recipe, asked.settings, replace(report, why=missing))
     if not rows.features.num_columns:
         raise DataError(f"The table has no column to learn from beside '{asked.label}' and the id. Add what was known.")
-    leaked = [x for x in leaks.find(rows.features, rows.actual, seed=asked.seed) if x["column"] not in asked.keep]
+    examined = leaks.examine(rows.features, rows.actual, seed=asked.seed, label=asked.label)
+    leaked = [x for x in examined.found if x["column"] not in asked.keep]
     features = rows.features.drop_columns([x["column"] for x in leaked])
-    learnt = _learnt(asked, rows, features, split)
-    if learnt is None:
+    taught = table_model.learn(asked, rows, features, split)
+    if taught is None:
         why = "No column can be learnt from: all are empty, constant or ids. Add what was known of each subject."
         return not_enough(asked.recipe, asked.settings, replace(report, why=f"{rows.note} {why}".strip()))
-    model, judgement = learnt.model, learnt.judged
-    cautions = _cautions(rows, judgement)
+    model, judgement = taught.learnt.model, taught.learnt.judged
+    told_of = (*asked.keep, *(x["column"] for x in model.left_out))
+    cautions = [*_cautions(rows, judgement), *suspicions(examined.suspects, without=told_of)]
     said = replace(
         report,
         why=" ".join([*([rows.note] if rows.note else []), *cautions[: _is_few(rows)]]),
-        evaluation=_how(asked, learnt, len(rows.actual)),
+        evaluation=taught.evaluation,
         metrics=judgement.metrics(),
         intervals=judgement.intervals(),
         baselines=judgement.baseline_metrics(),
-        details={**judgement.details(), "cautions": cautions, **_of_columns(asked, rows, model, features)},
+        details={
+            **judgement.details(),
+            "cautions": cautions,
+            **taught.details,
+            **_of_columns(asked, rows, model, features),
+        },
         left_out=(*leaked, *model.left_out),
         top_features=_drivers(model, features),
     )
     if asked.also is not None:
-        said = asked.also(said, judgement, learnt.rows, rows)
+        said = asked.also(said, judgement, taught.learnt.rows, rows)
     parts = {"model": training_subjects(ledger, model, rows.subject_ids)}
     return Fitted(
         model_id=model_id(asked.recipe, parts, report.as_of), recipe=asked.recipe, settings=asked.settings,
         as_of=report.as_of, parts=parts, report=said, extra={"positive": rows.positive},
     )  # fmt: skip
-
-
-def _learnt(
-    asked: Asked, rows: flat_table.Labelled, features: pa.Table, split: judged.Split | None
-) -> judged.Learnt | None:
-    """Give the model and how it was judged; None when no column can be learnt from."""
-    known = {f.name for f in fields(registry.find("models", asked.model))}
-    maker = registry.make("models", asked.model, {"seed": asked.seed} if "seed" in known else {})
-    try:
-        return judged.learn(features, rows.actual, maker, split=split, seed=asked.seed)
-    except DataError:
-        if features.num_columns and encode.learn(features)[0].columns:
-            raise
-        return None
 
 
 def _drivers(model: Any, features: pa.Table) -> tuple[Mapping[str, Any], ...]:  # noqa: ANN401 (any model)
@@ -183,6 +181,11 @@ def _of_columns(asked: Asked, rows: flat_table.Labelled, model: Any, features: p
         name = flat_table.named(flat_table.read(asked.table), asked.time, "time")
         found["dates"] = flat_table.dates(rows.features, name)
     return found
+
+
+def suspicions(suspects: Sequence[Mapping[str, str]], *, without: Sequence[str]) -> list[str]:
+    """Give a sentence per column that is learnt from though it may know the outcome; none for what somebody keeps."""
+    return [f"'{x['column']}' is learnt from, but {x['why']}." for x in suspects if x["column"] not in without]
 
 
 def _is_few(rows: flat_table.Labelled) -> bool:
@@ -254,19 +257,10 @@ def _missing_in(asked: Asked, rows: flat_table.Labelled, split: judged.Split) ->
     return ""
 
 
-def _how(asked: Asked, learnt: judged.Learnt, rows: int) -> str:
-    """Say which rows judged."""
-    if asked.time is not None:
-        return f"the latest {LATEST_SHARE:.0%} of rows by '{asked.time}', learnt on the earlier ones"
-    judges = len(learnt.rows)
-    if judges < rows:
-        return f"{judges:,} of {rows:,} rows held out by lot, seed {asked.seed}, each half calibrated on the other"
-    count = judged.folds_for(learnt.judged.actual)
-    return f"{count}-fold cross-validation, seed {asked.seed}, calibrated on the other folds"
-
-
 def _plain(value: Any) -> Any:  # noqa: ANN401 (a setting)
     """Give a setting as JSON can hold it."""
     if isinstance(value, pa.Table):
         return None
+    if isinstance(value, Mapping):
+        return dict(value)
     return list(value) if isinstance(value, tuple) else value
