@@ -12,6 +12,7 @@ import pytest
 import nextbest as nb
 from nextbest.ledger import archive, create
 from nextbest.recipes import held_out_money, rfm, segment_names
+from nextbest.recipes.segment_names import Driver
 from nextbest.recipes.segments import Segments
 
 if TYPE_CHECKING:
@@ -128,8 +129,9 @@ def test_the_grid_names_the_corners(shop: Ledger) -> None:
 
 def test_names_are_different() -> None:
     """Segments with the same first drivers get a third, or a number."""
-    same = [("orders_365d", 1.0), ("revenue_365d", 0.9)]
-    told = [[*same, ("discount_share_365d", 0.8)], [*same, ("discount_share_365d", -0.8)], [("orders_365d", 0.1)]]
+    same = [Driver("orders_365d", 1.0), Driver("revenue_365d", 0.9)]
+    third = [Driver("discount_share_365d", d) for d in (0.8, -0.8)]
+    told = [[*same, third[0]], [*same, third[1]], [Driver("orders_365d", 0.1)]]
     assert segment_names.named(told) == [
         "frequent, high revenue, bargain hunters", "frequent, high revenue, full price", "in between",
     ]  # fmt: skip

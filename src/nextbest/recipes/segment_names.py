@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _CLEAR = 0.4  # deviations from everyone's mean, from which a segment is called after a column
 _DRIVERS = 2
+_Z90 = 1.6448536269514722
 _WINDOW = re.compile(r"_(\d+)d$|_ever$")
 # How a segment is called that is high, or low, in a feature.
 _WORDS = {
@@ -32,17 +34,28 @@ _WORDS = {
 }
 
 
-def drivers(points: Matrix, labels: Labels, columns: Sequence[str]) -> list[list[tuple[str, float]]]:
-    """Give per segment its columns with the deviation of its mean from everyone's, most telling first."""
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A column in a segment: how far its mean is from everyone's, in deviations, `within` how many (90%)."""
+
+    column: str
+    deviations: float
+    within: float = 0.0
+
+
+def drivers(points: Matrix, labels: Labels, columns: Sequence[str]) -> list[list[Driver]]:
+    """Give per segment its columns, most telling first."""
     found = []
     for number in range(int(labels.max()) + 1):
-        apart = points[labels == number].mean(axis=0) - points.mean(axis=0)
+        inside = points[labels == number]
+        apart = inside.mean(axis=0) - points.mean(axis=0)
+        within = _Z90 * inside.std(axis=0) / np.sqrt(len(inside))
         order = np.argsort(-np.abs(apart), kind="stable")
-        found.append([(columns[i], float(apart[i])) for i in order])
+        found.append([Driver(columns[i], float(apart[i]), float(within[i])) for i in order])
     return found
 
 
-def named(told: Sequence[Sequence[tuple[str, float]]]) -> list[str]:
+def named(told: Sequence[Sequence[Driver]]) -> list[str]:
     """Give every segment a name of its own, from its first drivers: more of them while two names are the same."""
     names = [_name(one, _DRIVERS) for one in told]
     most = max((len(one) for one in told), default=0)
@@ -52,9 +65,9 @@ def named(told: Sequence[Sequence[tuple[str, float]]]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, start=1)]
 
 
-def _name(told: Sequence[tuple[str, float]], count: int) -> str:
+def _name(told: Sequence[Driver], count: int) -> str:
     """Give "recent, frequent"; "in between" for a segment that differs in nothing."""
-    words = [_word(column, apart) for column, apart in told if abs(apart) >= _CLEAR]
+    words = [_word(d.column, d.deviations) for d in told if abs(d.deviations) >= _CLEAR]
     return ", ".join(list(dict.fromkeys(words))[:count]) or "in between"
 
 

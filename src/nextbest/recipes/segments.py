@@ -235,7 +235,7 @@ def _taught(ledger: Any, model: kmeans.KMeans, features: pa.Table) -> kmeans.KMe
 
 
 def _described(
-    raw: kmeans.Matrix, labels: Labels, called: list[str], drivers: list[list[tuple[str, float]]], names: list[str]
+    raw: kmeans.Matrix, labels: Labels, called: list[str], drivers: list[list[segment_names.Driver]], names: list[str]
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Give name, size, what sets it apart, and the middle value of every column, per segment."""
     return [
@@ -243,7 +243,15 @@ def _described(
             "segment": called[i],
             "rows": int((labels == i).sum()),
             "share": round(float((labels == i).mean()), 4),
-            "drivers": [{"column": c, "deviations": round(d, 2)} for c, d in drivers[i][:5]],
+            "drivers": [
+                {
+                    "column": d.column,
+                    "deviations": round(d.deviations, 2),
+                    "low": round(d.deviations - d.within, 2),
+                    "high": round(d.deviations + d.within, 2),
+                }
+                for d in drivers[i][:5]
+            ],
             "medians": {n: _median(raw[labels == i, j]) for j, n in enumerate(names)},
         }
         for i in range(len(called))
