@@ -55,7 +55,7 @@ class Scorecard:
         rarer = int(min(actual.sum(), (1 - actual).sum()))
         for learning, judging in cross_fit.splits(actual, max(2, min(_FOLDS, rarer)), seed=self.seed):
             parts = self._learnt(encoder, matrix[learning], actual[learning])
-            totals[judging] = _total(parts, matrix[judging])
+            totals[judging] = _total(parts, matrix[judging]) - _usual(parts)
         kept = self._learnt(encoder, matrix, actual)
         if not kept:
             raise DataError(
@@ -74,7 +74,8 @@ class Scorecard:
         """Give `prediction`, `low`, `high` and `points`, the sum, per row."""
         card = read(self)
         points = _total(card.characteristics, encode.matrix(card.encoder, features))
-        prediction = calibrate.apply(card.calibration, points * np.log(2) / card.double)
+        scores = (points - _usual(card.characteristics)) * np.log(2) / card.double
+        prediction = calibrate.apply(card.calibration, scores)
         low, high = intervals.apply(card.interval, prediction)
         return pa.table({"prediction": prediction, "low": low, "high": high, "points": points})
 
@@ -84,7 +85,7 @@ class Scorecard:
         matrix = encode.matrix(card.encoder, features)
         unit = card.calibration["slope"] * np.log(2) / card.double
         shares = [_points(c, matrix) - c.usual for c in card.characteristics]
-        base = card.calibration["shift"] + unit * sum(c.usual for c in card.characteristics)
+        base = card.calibration["shift"]
         columns = [*(unit * share for share in shares), np.full(len(matrix), base)]
         return tuple(c.name for c in card.characteristics), np.column_stack(columns)
 
@@ -191,6 +192,11 @@ def _points(part: Characteristic, matrix: Matrix) -> Vector:
 
 def _total(parts: tuple[Characteristic, ...], matrix: Matrix) -> Vector:
     return np.asarray(sum((_points(p, matrix) for p in parts), np.zeros(len(matrix))))
+
+
+def _usual(parts: tuple[Characteristic, ...]) -> float:
+    """Give the points of the average row: cards of other rows begin elsewhere, and agree only around it."""
+    return sum(c.usual for c in parts)
 
 
 def _rounded(name: str, place: int, bins: Bins, points_per_evidence: float) -> Characteristic:
