@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 _ROUNDS, _STEPS = 60, 12
+_ROUNDS_AGAIN = 20  # from an answer that is near
 _CLOSE = 1e-5
 _LEAST_SPREAD = 1e-4
 _MOST = 30.0  # of a logarithm: exp stays finite
@@ -92,9 +93,32 @@ def fit(seen: Periods) -> Response:
     common = np.log(seen.response.mean() + 0.1)
     start = np.tile([common, 0.05], (groups, 1))
     found = Response(mean=start, spread=np.diag([0.5, 0.05]), favour=0.0, carry=0.1, scale=1.0)
-    for _ in range(_ROUNDS):
+    return _settled(found, seen, rounds=_ROUNDS)
+
+
+def fit_again(found: Response, seen: Periods, draw: np.random.Generator) -> Response:
+    """Give what as many accounts, drawn with replacement from these, would have in common (Laird and Louis 1987).
+
+    How far such answers lie apart is how far the numbers that accounts share can be trusted.
+    """
+    rows = np.argsort(seen.account, kind="stable")
+    size = np.bincount(seen.account, minlength=len(seen.group))
+    first = np.cumsum(size) - size
+    who = draw.integers(0, len(size), len(size))
+    account = np.repeat(np.arange(len(who)), size[who])
+    inside = np.arange(len(account)) - np.repeat(np.cumsum(size[who]) - size[who], size[who])
+    taken = rows[first[who][account] + inside]
+    drawn = Periods(
+        account=account, response=seen.response[taken], effort=seen.effort[taken], previous=seen.previous[taken],
+        group=seen.group[who],
+    )  # fmt: skip
+    return _settled(found, drawn, rounds=_ROUNDS_AGAIN)
+
+
+def _settled(found: Response, seen: Periods, *, rounds: int) -> Response:
+    for _ in range(rounds):
         known = accounts(found, seen)
-        following = _updated(found, seen, known, groups)
+        following = _updated(found, seen, known, len(found.mean))
         done = np.abs(following.mean - found.mean).max() + abs(following.carry - found.carry) < _CLOSE
         found = following
         if done:

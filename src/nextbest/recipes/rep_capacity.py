@@ -19,7 +19,7 @@ from nextbest.errors import DataError, UsageError
 from nextbest.ledger import analysis
 from nextbest.models import mixed_response as mixed
 from nextbest.models.encode_values import numbers, plain
-from nextbest.models.evaluate import bootstrap_interval, correlation, mae
+from nextbest.models.evaluate import correlation, mae
 from nextbest.recipes import flat_table, visit_plan
 from nextbest.recipes.fitting import model_id, not_enough
 from nextbest.types import Fitted, Report
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 FEWEST_ACCOUNTS, FEWEST_PERIODS = 30, 4
+DEAF = "the same without visits"
 LATEST_SHARE = 0.25
 _MONTH_US = 30 * 86_400_000_000
 
@@ -76,7 +77,7 @@ class RepCapacity:
         missing = _missing(seen)
         if missing:
             return not_enough(self.name, self._settings(), replace(report, why=missing))
-        judged = _judged(seen, report, seed=self.seed)
+        judged = _judged(seen, report)
         response = mixed.fit(seen.periods)
         plan = self._plan(seen, response)
         facts = _facts(response)
@@ -105,11 +106,9 @@ class RepCapacity:
         })  # fmt: skip
 
     def _plan(self, seen: Panel, response: mixed.Response) -> visit_plan.Plan:
-        known = mixed.accounts(response, seen.periods)
         return visit_plan.plan(
-            known, seen.periods, carry=response.carry, visits=self.visits, most=self.most, level=self.level,
-            seed=self.seed,
-        )  # fmt: skip
+            response, seen.periods, visits=self.visits, most=self.most, level=self.level, seed=self.seed
+        )
 
     def _panel(self, ledger: Any, as_of: datetime) -> Panel:  # noqa: ANN401
         if self.table is None:
@@ -200,7 +199,7 @@ def _missing(seen: Panel) -> str:
 # --- judged on what came later ----------------------------------------------------------------------------------------
 
 
-def _judged(seen: Panel, report: Report, *, seed: int) -> Report:
+def _judged(seen: Panel, report: Report) -> Report:
     """Give the report of what is learnt from the earlier periods and said of the latest quarter of them."""
     rows = seen.periods
     length = np.bincount(rows.account, minlength=len(seen.names))[rows.account]
@@ -217,27 +216,48 @@ def _judged(seen: Panel, report: Report, *, seed: int) -> Report:
         mixed.accounts(quiet, flat).own, judging.account, np.zeros(len(judging.effort)), judging.previous,
         carry=quiet.carry,
     )  # fmt: skip
-    theirs = {"usual count": usual[judging.account], "last count": judging.previous, "the same without visits": deaf}
+    theirs = {"usual count": usual[judging.account], "last count": judging.previous, DEAF: deaf}
     return replace(
         report,
         evaluation=f"learnt on the earlier periods, judged on the latest {LATEST_SHARE:.0%} of each account",
         metrics=_figures(judging.response, ours),
-        intervals={"mae": bootstrap_interval(mae, judging.response, ours, seed=seed)},
+        intervals={
+            "mae": _mean_interval(np.abs(judging.response - ours), judging.account),
+            f"deviance minus {DEAF}": _mean_interval(
+                _deviance(judging.response, ours) - _deviance(judging.response, deaf), judging.account
+            ),
+        },
         baselines={name: _figures(judging.response, said) for name, said in theirs.items()},
     )
 
 
 def _figures(actual: Vector, predicted: Vector) -> dict[str, float]:
-    """Give mean absolute error, correlation and the mean Poisson deviance (predictions at least 0.05)."""
-    told = np.maximum(predicted, 0.05)
-    logs = np.where(actual > 0, actual * np.log(np.maximum(actual, 1e-9) / told), 0.0)
+    """Give mean absolute error, correlation and the mean Poisson deviance."""
     together = correlation(actual, predicted)
     figures = {
         "mae": mae(actual, predicted),
         "correlation": together,
-        "deviance": float(2 * (logs - actual + told).mean()),
+        "deviance": float(_deviance(actual, predicted).mean()),
     }
     return {name: round(value, 4) for name, value in figures.items() if np.isfinite(value)}
+
+
+def _deviance(actual: Vector, predicted: Vector) -> Vector:
+    """Give the Poisson deviance of every row (predictions at least 0.05)."""
+    told = np.maximum(predicted, 0.05)
+    logs = np.where(actual > 0, actual * np.log(np.maximum(actual, 1e-9) / told), 0.0)
+    return np.asarray(2 * (logs - actual + told))
+
+
+def _mean_interval(values: Vector, account: NDArray[np.int64]) -> tuple[float, float]:
+    """Give the 95% interval of a mean over rows, accounts as drawn from many: rows of one account err alike.
+
+    The variance of a ratio of two sums over accounts, by the delta method.
+    """
+    middle, off = float(values.mean()), values - values.mean()
+    apart = np.bincount(account, weights=off)
+    reach = 1.96 * float(np.sqrt((apart**2).sum())) / len(values)
+    return round(middle - reach, 4), round(middle + reach, 4)
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
@@ -258,8 +278,7 @@ def _restored(facts: Any) -> mixed.Response:  # noqa: ANN401 (the facts of a fit
 
 
 def _said(response: mixed.Response, plan: visit_plan.Plan, judged: Report) -> str:
-    without = judged.baselines["the same without visits"]["deviance"]
-    helped = "better" if judged.metrics["deviance"] < without else "no better"
+    helped = "better" if judged.intervals[f"deviance minus {DEAF}"][1] < 0 else "not surely better"
     low, high = plan.total_interval
     return (
         f"One more visit goes with {plan.gain.mean():.2f} more a period for the average account; later counts are told "

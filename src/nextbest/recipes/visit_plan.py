@@ -10,12 +10,14 @@ import numpy as np
 from nextbest.models import mixed_response as mixed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
 
-_DRAWS = 400
+_REFITS, _DRAWS_EACH = 60, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +36,14 @@ class Plan:
 
 
 def plan(
-    known: mixed.Accounts, seen: mixed.Periods, *, carry: float, visits: int | None, most: int, level: float, seed: int
+    response: mixed.Response, seen: mixed.Periods, *, visits: int | None, most: int, level: float, seed: int
 ) -> Plan:
-    """Give the plan for the next period; `visits` None spends what is spent now, on average."""
+    """Give the plan for the next period; `visits` None spends what is spent now, on average.
+
+    Intervals hold what is not known of the accounts and of what they have in common: that part errs the same way for
+    all of them, so a sum over accounts does not average it out.
+    """
+    known, carry = mixed.accounts(response, seen), response.carry
     size = len(known.own)
     counts = np.maximum(np.bincount(seen.account, minlength=size), 1)
     now = np.bincount(seen.account, weights=seen.effort, minlength=size) / counts
@@ -44,13 +51,12 @@ def plan(
     wanted = round(float(now.sum())) if visits is None else visits
     planned = _spread(_returns(known.own, usual, carry, most), wanted)
     draw = np.random.default_rng(seed)
-    factors = np.linalg.cholesky(known.covariance)
     ends = ((1 - level) / 2, (1 + level) / 2)
-    gains, totals = np.empty((_DRAWS, size)), np.empty(_DRAWS)
-    for i in range(_DRAWS):
-        own = known.own + np.einsum("kij,kj->ki", factors, draw.standard_normal((size, 2)))
-        gains[i] = _at(own, now + 1, usual, carry) - _at(own, now, usual, carry)
-        totals[i] = (_at(own, planned, usual, carry) - _at(own, now, usual, carry)).sum()
+    gains, totals = np.empty((_REFITS * _DRAWS_EACH, size)), np.empty(_REFITS * _DRAWS_EACH)
+    for i, (own, carried) in enumerate(_draws(response, seen, draw)):
+        before = _at(own, now, usual, carried)
+        gains[i] = _at(own, now + 1, usual, carried) - before
+        totals[i] = (_at(own, planned, usual, carried) - before).sum()
     low, high = np.quantile(gains, ends, axis=0)
     ours = _at(known.own, now, usual, carry)
     theirs = _at(known.own, planned, usual, carry)
@@ -60,6 +66,20 @@ def plan(
         gain_low=np.minimum(low, gain), gain_high=np.maximum(high, gain), total=float(totals.mean()),
         total_interval=(float(np.quantile(totals, ends[0])), float(np.quantile(totals, ends[1]))),
     )  # fmt: skip
+
+
+def _draws(response: mixed.Response, seen: mixed.Periods, draw: np.random.Generator) -> Iterator[tuple[Matrix, float]]:
+    """Give draws of levels and gains of all accounts, with the carry that goes with them.
+
+    What accounts share is learnt anew from accounts drawn with replacement, and each answer gives a few draws.
+    """
+    for _ in range(_REFITS):
+        again = mixed.fit_again(response, seen, draw)
+        known = mixed.accounts(again, seen)
+        factors = np.linalg.cholesky(known.covariance)
+        for _ in range(_DRAWS_EACH):
+            apart = np.einsum("kij,kj->ki", factors, draw.standard_normal((len(known.own), 2)))
+            yield known.own + apart, again.carry
 
 
 def _at(own: Matrix, effort: Vector, previous: Vector, carry: float) -> Vector:
