@@ -148,7 +148,7 @@ def _readable(recipe: Any, rows: Rows) -> tuple[pa.Table, list[Mapping[str, str]
     found: dict[str, Mapping[str, str]] = {}
     for why in (
         *leaks.find_for_time(latest, time, observed, seed=recipe.seed),
-        *leaks.find(latest, observed, seed=recipe.seed),
+        *leaks.find(latest, observed, seed=recipe.seed, label=recipe.label),
     ):
         if why["column"] not in recipe.keep:
             found.setdefault(why["column"], why)

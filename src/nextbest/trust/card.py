@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest.models import sandbox
 from nextbest.models.contributions import WHICH, name_in_words
-from nextbest.trust import dependence, drivers, surrogate
+from nextbest.trust import about, dependence, drivers, surrogate
 from nextbest.trust.explain import Explanation
 from nextbest.trust.limits import limits
 from nextbest.trust.metrics import METRICS, metric_rows, verdicts
@@ -50,10 +50,10 @@ def card(
         "model_id": fitted.model_id,
         "status": report.status,
         "kind": "probability" if _OF_PROBABILITY & set(report.metrics) else "amount",
-        "about": _about(fitted),
+        "about": about.about(fitted),
         "as_of": report.as_of,
         "made": ledger.clock().date().isoformat(),
-        "data": _data(fitted),
+        "data": _data(fitted, given=table is not None),
         "evaluation": report.evaluation,
         "why": report.why,
         "metrics": metric_rows(report),
@@ -71,7 +71,7 @@ def card(
         "settings": _settings(fitted),
         "versions": {"nextbest": version("nextbest"), **sandbox.versions()},
     }
-    made["cautions"] += _cautions(made)
+    made["cautions"] += _cautions(made, told=" ".join([report.why, *made["cautions"]]))
     made["summary"] = _summary(made)
     return made
 
@@ -84,27 +84,14 @@ def in_short(said: Card) -> Explanation:
 # --- what the report holds --------------------------------------------------------------------------------------------
 
 
-def _about(fitted: Fitted) -> str:
-    """Give what is predicted, in the words of the label where there is one."""
-    label, days = fitted.settings.get("label"), fitted.extra.get("horizon_days", fitted.settings.get("horizon_days"))
-    if label is not None:
-        positive = fitted.extra.get("positive", fitted.settings.get("positive"))
-        return (
-            f"The probability that '{label}' is '{positive}'." if positive is not None else f"What '{label}' will be."
-        )
-    name = fitted.recipe.replace("_", " ")
-    return f"{name.capitalize()} over the next {days} days." if days else f"{name.capitalize()}."
-
-
-def _data(fitted: Fitted) -> dict[str, Any]:
+def _data(fitted: Fitted, *, given: bool) -> dict[str, Any]:
     report, settings = fitted.report, fitted.settings
     flat = settings.get("label") is not None
-    table = settings.get("table")
-    source = f"the table {PurePath(table).name}" if table else "a table" if flat else "the events of the workspace"
     rate = None if report.positives is None or not report.rows else round(report.positives / report.rows, 4)
     return {
-        "source": source,
+        "source": about.source(fitted, given=given),
         "rows": report.rows,
+        "rows_are": about.rows_are(fitted),
         "positives": report.positives,
         "rate": rate,
         "label": settings.get("label"),
@@ -187,9 +174,10 @@ def _tree(tree: surrogate.Surrogate) -> dict[str, Any]:
 # --- in words ---------------------------------------------------------------------------------------------------------
 
 
-def _cautions(made: Card) -> list[str]:
-    """Give what the figures themselves warn of."""
-    found = [v["sentence"] for v in made["verdicts"] if not v["surely"]]
+def _cautions(made: Card, *, told: str) -> list[str]:
+    """Give what the figures themselves warn of, without what is told already."""
+    unbeaten = [v for v in made["verdicts"] if not v["surely"] and not _is_told(v["baseline"], told)]
+    found = list(dict.fromkeys(v["sentence"] for v in unbeaten))
     unsure = [d["feature"] for d in made["drivers"][:3] if (d["rank_high"] or 0) > len(made["drivers"])]
     if unsure:
         found.append(f"The rank of {', '.join(unsure)} moves with the draw: do not build on it.")
@@ -199,24 +187,37 @@ def _cautions(made: Card) -> list[str]:
     return found
 
 
+def _is_told(baseline: str, told: str) -> bool:
+    return any(f"{words} {baseline}" in told for words in ("rank better than", "surely beat", "answer is the"))
+
+
 def _summary(made: Card) -> list[str]:
     """Give the card in a few sentences."""
     data = made["data"]
     if made["status"] != "ok":
         return [f"{made['recipe']}: {made['status'].replace('_', ' ')}. {made['why']}"]
     rate = "" if data["rate"] is None or made["kind"] != "probability" else f", {data['rate']:.1%} of them positive"
-    lines = [f"{made['about']} Learnt from {data['rows']:,} rows of {data['source']}{rate}."]
+    lines = [f"{made['about']} Learnt from {data['source']}: {data['rows']:,} {data['rows_are']}{rate}."]
     main = next((m for name in _FOR_SUMMARY for m in made["metrics"] if m["name"] == name), None)
     if main is not None:
         judged = made["evaluation"] if made["evaluation"].startswith("out of time") else f"by {made['evaluation']}"
         span = "" if main["low"] is None else f" ({main['low']:.3f} to {main['high']:.3f})"
         lines.append(f"{METRICS[main['name']].words} {main['value']:.3f}{span}, judged {judged}.")
+    lines += _why(made)
     lines += [v["sentence"] for v in made["verdicts"] if v["surely"]]
     lines += [f"Moves it: {d['sentence']}{_span(d)}." for d in made["drivers"][:3]]
     lines += [f"Left out: {x['column']} ({x['why']})." for x in made["left_out"][:3]]
     more = len(made["left_out"]) - 3
     lines += [f"And {more} more columns were left out."] if more > 0 else []
     return [*lines, *(f"Caution: {c}" for c in made["cautions"]), f"Model {made['model_id']}, of {made['as_of'][:10]}."]
+
+
+def _why(made: Card) -> list[str]:
+    """Give what the recipe says of its result, without the cautions, which are told on their own."""
+    why = made["why"]
+    for told in made["cautions"]:
+        why = why.replace(told, "")
+    return [" ".join(why.split())] if why.strip() else []
 
 
 def _span(driver: Mapping[str, Any]) -> str:

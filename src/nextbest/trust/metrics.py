@@ -79,9 +79,23 @@ def verdicts(report: Report) -> list[dict[str, Any]]:
             words = _named(metric).words
             lead = f"{words} {low:+.3f} to {high:+.3f}"
             surely = high < 0 if metric in METRICS and METRICS[metric].better == "lower" else low > 0
+            if low == high == 0:
+                found.append(_same(baseline))
+                continue
             said = f"It beats {baseline}: {lead}." if surely else f"It does not surely beat {baseline}: {lead}."
             found.append({"baseline": baseline, "low": low, "high": high, "surely": surely, "sentence": said})
     return found
+
+
+def _same(baseline: str) -> dict[str, Any]:
+    """Give the verdict on a baseline whose answers are ours to the last digit."""
+    return {
+        "baseline": baseline,
+        "low": 0.0,
+        "high": 0.0,
+        "surely": False,
+        "sentence": f"Its answer is the {baseline}.",
+    }
 
 
 def _number(value: float | None) -> float | None:

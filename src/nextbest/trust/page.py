@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nextbest.trust import plots
+from nextbest.trust import plots, tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +24,16 @@ def page(card: Mapping[str, Any]) -> str:
         drawn |= {"capture": _safe(plots.capture(card["capture"])), "lift": _safe(plots.lift(card["capture"]))}
     share = card["kind"] == "probability"
     curves = [{**c, "picture": _safe(plots.dependence(c, share=share))} for c in card["dependence"]]
+    if card["details"].get("survival"):
+        drawn["survival"] = _safe(plots.survival(card["details"]["survival"], unit=card["details"].get("unit", "")))
+    added, facts = tables.tables(card["details"])
+    score = tables.table(card["scorecard"], title="The card") if card["scorecard"] else None
     return _environment().get_template("card.html").render(
         card=card,
         drawn=drawn,
+        added=added,
+        facts=facts,
+        scorecard=score,
         curves=curves,
         rivals=plots.rivals(card["capture"]) if card["capture"] else [],
         baselines=list(dict.fromkeys(b for m in card["metrics"] for b in m["baselines"])),
@@ -55,6 +62,16 @@ def ranks(driver: Mapping[str, Any]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
+def judged(how: str) -> str:
+    """Give how it was judged as a sentence."""
+    if not how:
+        return "It was not judged."
+    if how.startswith("not judged"):
+        return f"{how[:1].upper()}{how[1:]}."
+    by = "" if how.startswith(("out of time", "learnt")) else "by "
+    return f"Judged {by}{how}."
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -67,7 +84,10 @@ def _environment() -> Environment:
     made.filters |= {
         "capital": lambda text: text[:1].upper() + text[1:],
         "figure": figure,
+        "judged": judged,
         "ranks": ranks,
         "percent": plots.percent,
+        "said": tables.said,
+        "words": lambda name: str(name).replace("_", " "),
     }
     return made

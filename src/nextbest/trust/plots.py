@@ -88,6 +88,16 @@ def deciles(points: Points) -> str:
     return framed(frame, marks, across, up, title="Predicted and actual")
 
 
+def survival(points: Points, *, unit: str) -> str:
+    """Draw the share that is still there by the time since the beginning, of all subjects."""
+    last = max(float(points[-1]["time"]), 1e-9)
+    frame = Frame(across=(0.0, last), up=(0.0, 1.0))
+    across = Axis(ticks=ticks(0.0, last, inside=True), say=number, name=f"{unit or 'time'} since the beginning")
+    up = Axis(ticks=_QUARTERS, say=percent, name="still there")
+    marks = [frame.path(points, "time", "kept", "ours")]
+    return framed(frame, marks, across, up, title="Still there")
+
+
 def dependence(curve: Mapping[str, Any], *, share: bool) -> str:
     """Draw one column's dependence: a line along a scale, else a bar per level."""
     say = percent if share else number
