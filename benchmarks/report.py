@@ -38,6 +38,7 @@ RUNS = {
     "quality/reps": ("Sales people", ["benchmarks/quality/reps/run.py"]),
     "quality/segments": ("Segments", ["benchmarks/quality/segments/run.py"]),
     "fitting": ("Fitting and scoring", ["benchmarks/fitting/run.py"]),
+    "quality/selection": ("Selection and tuning", ["benchmarks/quality/selection/run.py", "--tuning"]),
     "load": ("Loading", ["-m", "benchmarks.load"]),
     "ledger": ("The ledger", ["benchmarks/ledger/run.py"]),
     "decide": ("Deciding", ["benchmarks/decide/run.py"]),

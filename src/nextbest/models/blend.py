@@ -21,10 +21,10 @@ _CLEARLY = 2.0  # standard errors of the paired difference in loss
 def blend_weight(straight: Vector, grown: Vector, actual: Vector, task: str) -> float:
     """Give the weight of the trees, 0 to 1: a half unless another has a clearly lower loss on held-out rows."""
     chosen = 0.5
-    standard = _losses(0.5 * (straight + grown), actual, task)
+    standard = score_loss(0.5 * (straight + grown), actual, task)
     best = 0.0
     for weight in _WEIGHTS[1:]:
-        gain = standard - _losses(weight * grown + (1 - weight) * straight, actual, task)
+        gain = standard - score_loss(weight * grown + (1 - weight) * straight, actual, task)
         error = float(gain.std()) / np.sqrt(len(gain))
         if float(gain.mean()) > max(best, _CLEARLY * error):
             chosen, best = weight, float(gain.mean())
@@ -43,7 +43,7 @@ def loss(predicted: Vector, actual: Vector, task: str) -> Vector:
     return losses
 
 
-def _losses(scores: Vector, actual: Vector, task: str) -> Vector:
+def score_loss(scores: Vector, actual: Vector, task: str) -> Vector:
     """Give the loss per row of what scores mean: calibrated, for a label."""
     if task == "classification":
         return loss(calibrate.apply(calibrate.fit(scores, actual), scores), actual, task)

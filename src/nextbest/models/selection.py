@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextbest.models import trees
+from nextbest.models import blend, folds, logistic, trees
 from nextbest.models.sums import gram
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 WHY = "tells no more of the label than its shuffled copies do"
-WIDE = 10  # a table with fewer rows than this per column: the usual rule of ten cases for each thing that is learnt
+_ROWS_PER_COLUMN = 10  # the usual rule of ten cases for each thing that is learnt
 # Half of the columns kept may be noise: a model that shrinks bears a few of them, and does not get back what was lost.
 _NOISE_SHARE = 0.5
 _SHUFFLES = 5
+_FOLDS = 3
 _MOST_ROWS = 20_000  # what cannot be seen in so many rows adds little
 
 
 def is_wide(rows: int, columns: int) -> bool:
-    """Tell whether a table has so many columns for its rows that some have to go."""
-    return columns * WIDE > rows
+    """Tell whether there are more columns than rows: then a fit of all of them has no single answer."""
+    return columns > rows
 
 
 def only_telling(
@@ -45,20 +46,47 @@ def only_telling(
 ) -> tuple[Encoder, Matrix]:
     """Give the encoder and the matrix with the columns that tell something, the others left out with the reason.
 
-    When not one stands out all stay: then much may be told by many columns together, a little by each.
+    All stay when not one stands out, or when a line of the chosen ones does worse on held-out rows than a line of all:
+    then much is told by many columns together, a little by each.
     """
     draw = np.random.default_rng([seed, 7])
     rows = _some(len(actual), draw)
     part, taught = matrix[rows], actual[rows]
     widths = [c.width for c in encoder.columns]
     kept = _alone(part, taught, encoder, draw)
-    if not is_wide(len(rows), 2 * len(widths)):  # with less, what trees gain by a column is luck
+    if len(rows) >= _ROWS_PER_COLUMN * 2 * len(widths):  # with fewer, what trees gain by a column is luck
         kept = kept | _beside_others(part, taught, widths, task=task, size=size, draw=draw)
+    elif not kept.all() and not _line_agrees(part, taught, encoder, task=task, shrink=size.line, draw=draw):
+        return encoder, matrix
     if not kept.any() or kept.all():
         return encoder, matrix
     out = [{"column": c.name, "why": WHY} for c, stays in zip(encoder.columns, kept, strict=True) if not stays]
     columns = tuple(c for c, stays in zip(encoder.columns, kept, strict=True) if stays)
     return replace(encoder, columns=columns, left_out=(*encoder.left_out, *out)), matrix[:, np.repeat(kept, widths)]
+
+
+def _line_agrees(
+    matrix: Matrix, actual: Vector, encoder: Encoder, *, task: str, shrink: float, draw: np.random.Generator
+) -> bool:
+    """Tell whether columns chosen on some rows give a line that is no worse on the others than a line of all is."""
+    fold = folds.assign(actual, _FOLDS, seed=int(draw.integers(2**31)))
+    chosen, every = np.zeros(len(actual)), np.zeros(len(actual))
+    for number in range(_FOLDS):
+        learning, judging = fold != number, fold == number
+        kept = np.repeat(_alone(matrix[learning], actual[learning], encoder, draw), [c.width for c in encoder.columns])
+        for said, columns in ((chosen, kept), (every, np.ones(len(kept), bool))):
+            codes = _places(encoder.categories, columns)
+            line = logistic.fit(
+                matrix[learning][:, columns], actual[learning], task=task, levels=codes, shrink=shrink
+            )  # fmt: skip
+            said[judging] = logistic.scores(line, matrix[judging][:, columns])
+    return float((blend.score_loss(chosen, actual, task) - blend.score_loss(every, actual, task)).mean()) <= 0
+
+
+def _places(categories: Mapping[int, int], kept: NDArray[np.bool_]) -> dict[int, int]:
+    """Give the categories by their places among the columns of a matrix that are kept."""
+    place = np.cumsum(kept) - 1
+    return {int(place[at]): codes for at, codes in categories.items() if kept[at]}
 
 
 def _some(rows: int, draw: np.random.Generator) -> NDArray[np.int64]:
