@@ -134,16 +134,7 @@ def _lengths(deals: rep_deals.Deals, *, seed: int) -> rep_effects.Effects | None
     length = np.log1p(deals.days[use])
     mix = deals.mix.filter(pa.array(use)) if deals.mix.num_columns else deals.mix
     usual = _told_by_mix(mix, length, task="regression", usual=float(length.mean()), seed=seed)
-    found = rep_effects.of_amounts(length - usual, deals.rep[use], seed=seed)
-    return replace(
-        found,
-        effect=_padded(found.effect, len(deals.reps), 0.0),
-        error=_padded(found.error, len(deals.reps), found.spread),
-    )
-
-
-def _padded(values: Vector, size: int, fill: float) -> Vector:
-    return np.append(values, np.full(size - len(values), fill))
+    return rep_effects.of_amounts(length - usual, deals.rep[use], reps=len(deals.reps), seed=seed)
 
 
 def _told_by_mix(mix: pa.Table, actual: Vector, *, task: str, usual: float, seed: int) -> Vector:
