@@ -243,14 +243,18 @@ def write_table(table: pa.Table, file: str | Path) -> Path:
     return Path(file)
 
 
-def settings_of(recipe: str, pairs: Sequence[str]) -> dict[str, Any]:
-    """Give a recipe's settings from texts such as "horizon_days=90"; raises `UsageError` for what has no '='."""
+def settings_of(ledger: Ledger, recipe: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """Give a recipe's settings from texts such as "horizon_days=90"; raises `UsageError` for what has no '='.
+
+    A recipe that is declared in nextbest.toml under a name of its own has those of the recipe behind it.
+    """
     for pair in pairs:
         if "=" not in pair:
             raise UsageError(f"--set takes name=value, such as --set horizon_days=90. Got '{pair}'.")
-    if not pairs:  # also for a recipe that is declared in nextbest.toml under a name of its own
+    if not pairs:
         return {}
-    return registry.from_text("recipes", recipe, dict(pair.split("=", 1) for pair in pairs))
+    behind = str(ledger.config.recipes.get(recipe, {}).get("recipe", recipe))
+    return registry.from_text("recipes", behind, dict(pair.split("=", 1) for pair in pairs))
 
 
 def notes_of(table: pa.Table) -> tuple[str, ...]:

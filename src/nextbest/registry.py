@@ -109,8 +109,7 @@ def _own(name: str) -> str:
 
 def from_text(group: str, name: str, pairs: Mapping[str, str]) -> dict[str, Any]:
     """Give the settings of a maker from texts, as on a command line: "60", "true", "a,b", "price=up,tenure=down"."""
-    cls = find(group, name)
-    hints = _hints(cls)
+    hints = _hints(find(group, name))
     return {key: _from_text(hints.get(key, str), text) for key, text in pairs.items()}
 
 

@@ -70,11 +70,16 @@ class Cap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Play:
-    """A named decision problem: whom (audience), what (actions), why (goal, value), how (policy), how far (limits)."""
+    """A named decision problem: whom (audience), what (actions), why (goal, value), how (policy), how far (limits).
+
+    `subject_type` says whom the audience is taken from: customers (and leads, households: people), or open deals. A
+    deal responds by `win_probability` and is worth its `amount` unless the play says otherwise.
+    """
 
     name: str
     actions: tuple[Action, ...]
     audience: str = ""
+    subject_type: Literal["customer", "deal"] = "customer"
     goal: str = "order"
     goal_days: int = 30
     response: str = ""
@@ -311,7 +316,8 @@ class Recipe(Protocol):
     """One business question answered with the parts of the house: a frozen, keyword-only settings class.
 
     A recipe whose rows are no subjects (a product on a day, a quarter, a rep) has a field `per_subject` that is False:
-    its predictions are neither published for live decisions nor joined to what is known about subjects.
+    its predictions are neither published for live decisions nor joined to what is known about subjects. One whose
+    subjects are deals has a field `subject_type` that is "deal": plays for deals ask it, plays for customers do not.
     """
 
     name: str
@@ -321,7 +327,7 @@ class Recipe(Protocol):
         ...
 
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401
-        """Give `subject_id`, the prediction columns by their public names and their `_low`, `_high`; one row per subject.
+        """Give `subject_id`, the prediction columns by their public names and their `_low`, `_high`; a row per subject.
 
         A recipe with `per_subject` False gives its own keys instead of `subject_id`.
         """

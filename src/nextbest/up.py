@@ -113,7 +113,8 @@ def fit_figures(ledger: Ledger, recipe: str, as_of: datetime | None) -> dict[str
 
 def predict_figures(ledger: Ledger, recipe: str, as_of: datetime | None) -> dict[str, Any]:
     """Give how many subjects were predicted for."""
-    return {"rows": verbs.predict(ledger, recipe, as_of=as_of).num_rows}
+    rows = verbs.predict(ledger, recipe, as_of=as_of)
+    return {"rows": rows.num_rows, "columns": rows.column_names}
 
 
 def decide_figures(ledger: Ledger, play: str, as_of: datetime | None) -> dict[str, Any]:
@@ -125,6 +126,7 @@ def decide_figures(ledger: Ledger, play: str, as_of: datetime | None) -> dict[st
         "by_action": decided.by_action,
         "by_arm": decided.by_arm,
         "removed_by": decided.removed_by,
+        "degraded": decided.degraded,
         "expected_value": decided.expected_value,
         "notes": decided.notes,
     }

@@ -127,14 +127,15 @@ def predict(
     """Give one row per subject with the recipe's predictions and intervals, and publish them for live decisions."""
     from nextbest.ledger import published
     from nextbest.models import store
+    from nextbest.recipes import about
 
     fitted = store.latest(ledger, model) if isinstance(model, str) else model
     moment = _moment(ledger, as_of)
     recipe: Recipe = registry.make("recipes", fitted.recipe, {**fitted.settings, **settings})
     table = recipe.predict(ledger, fitted, as_of=moment)
-    if publish and _speaks_of_subjects(recipe):
-        published.publish(ledger, fitted.recipe, fitted.model_id, moment, table)
-        published.publish(ledger, "features", "", moment, _features(ledger, moment))
+    if publish and about.speaks_of_subjects(recipe):
+        published.publish(ledger, fitted.recipe, fitted.model_id, moment, about.marked(table, recipe))
+        published.publish(ledger, "features", "", moment, about.features(ledger, moment))
     return table
 
 
@@ -146,10 +147,11 @@ def decide(
 ) -> Decided:
     """Choose the best action for everyone in the play's audience, within consent and limits, and log every decision."""
     from nextbest.policies.decide import decide_bulk
+    from nextbest.recipes import about
 
     moment = _moment(ledger, as_of)
     chosen = find_play(ledger, play)
-    table, versions = _known_about_everyone(ledger, moment)
+    table, versions = about.everyone(ledger, chosen.subject_type, as_of=moment)
     # Without as_of the list is made now, however old the data are: caps, and the days in which an outcome counts,
     # run from when people are contacted.
     when = moment if as_of is not None else max(moment, ledger.clock())
@@ -245,6 +247,7 @@ def explain(
     """
     from nextbest.ledger import identities
     from nextbest.models import store
+    from nextbest.recipes import about
     from nextbest.trust import card
     from nextbest.trust.explain import explain_latest_decision
     from nextbest.trust.prediction import explain_prediction
@@ -258,7 +261,8 @@ def explain(
     fitted, moment = store.latest(ledger, what), _moment(ledger, as_of)
     if subject_id is None:
         return card.in_short(card.card(ledger, fitted, as_of=moment, table=table))
-    flat = table is not None or fitted.settings.get("table")
+    recipe = registry.make("recipes", fitted.recipe, fitted.settings)
+    flat = table is not None or not about.speaks_of_subjects(recipe)
     known = subject_id if flat else identities.resolve(ledger, subject_id)
     return explain_prediction(
         ledger, fitted, known, as_of=moment, table=table, changeable=changeable, threshold=threshold
@@ -331,40 +335,6 @@ def _recipe(ledger: Ledger, recipe: Recipe | str, settings: Mapping[str, Any]) -
         return recipe
     made: Recipe = registry.make("recipes", recipe, {**ledger.config.recipes.get(recipe, {}), **settings})
     return made
-
-
-def _speaks_of_subjects(recipe: Recipe) -> bool:
-    """Tell whether predictions are about the ledger's subjects: not about a flat table's rows, products or quarters."""
-    return getattr(recipe, "per_subject", True) and getattr(recipe, "table", None) is None
-
-
-def _features(ledger: Ledger, as_of: datetime) -> pa.Table:
-    import pyarrow as pa
-
-    from nextbest.features.build import build
-    from nextbest.features.sets import feature_set
-
-    found = feature_set(ledger)
-    # Of deals alone there are predictions, but no features of customers.
-    return build(ledger, found, as_of=as_of) if found else pa.table({"subject_id": pa.array([], pa.string())})
-
-
-def _known_about_everyone(ledger: Ledger, as_of: datetime) -> tuple[pa.Table, dict[str, str]]:
-    """Give features and predictions of every subject, and which model versions spoke."""
-    from nextbest.models import store
-
-    table = _features(ledger, as_of)
-    if not table.num_rows:
-        raise DataError("The ledger knows nobody yet. Load orders or contacts first: nextbest load FILE...")
-    versions = {}
-    for fitted in store.newest(ledger):
-        recipe: Recipe = registry.make("recipes", fitted.recipe, fitted.settings)
-        if _speaks_of_subjects(recipe):
-            said = recipe.predict(ledger, fitted, as_of=as_of)
-            fresh = [c for c in said.column_names if c == "subject_id" or c not in table.column_names]
-            table = table.join(said.select(fresh), keys="subject_id", join_type="left outer").sort_by("subject_id")
-            versions[fitted.recipe] = fitted.model_id
-    return table, versions
 
 
 def _part(progress: Progress, done: int, total: int) -> Progress:

@@ -64,3 +64,41 @@ def test_a_decided_play_without_anyone_says_where_plays_are_set() -> None:
     """An empty audience is told, with the place to change it."""
     text = told("decide", decided=0, by_action={}, by_arm={}, removed_by={}, expected_value=0.0)
     assert "nextbest.toml" in text
+
+
+FIT: dict[str, Any] = {"recipe": "r", "status": "ok", "rows": 900, "why": "", "evaluation": "later rows"}
+
+
+def test_a_fit_tells_the_figures_that_its_baselines_have_too() -> None:
+    """Log loss is among them, other figures follow, and how often intervals held is a sentence."""
+    ours = {"auc": 0.8, "ece": 0.01, "log_loss": 0.41, "interval_held": 0.88, "of_ours_only": 1.0}
+    text = told("fit", **FIT, metrics=ours, baselines={"majority": {"auc": 0.5, "ece": 0.0, "log_loss": 0.6}})
+    assert "log loss" in text
+    assert "0.410" in text
+    assert "88% of cases" in text
+    assert "of ours only" not in text
+    days = told("fit", **FIT, metrics={"error_days": 1234.56}, baselines={"last gap": {"error_days": 2.5}})
+    assert "1,235" in days
+    assert "error days" in days
+
+
+def test_a_fit_without_baselines_tells_its_figures_by_name() -> None:
+    """No table of nothing is printed."""
+    assert "  segments: 3" in told("fit", **FIT, metrics={"segments": 3.0}, baselines={})
+    assert "this model" not in told("fit", **FIT, metrics={}, baselines={})
+
+
+def test_rows_that_are_no_subjects_are_not_called_so() -> None:
+    """A forecast tells its rows and columns, and how to read them."""
+    assert told("predict", rows=1, columns=["subject_id", "p"], out="p.csv") == "1 subject scored, written to p.csv."
+    text = told("predict", rows=38, columns=["period_start", "sales_forecast"])
+    assert "38 rows: period_start, sales_forecast" in text
+    assert "--out" in text
+
+
+def test_a_watch_tells_each_recipe_and_what_to_do() -> None:
+    """Drift is said in a line per recipe; without a model the remedy is named."""
+    found = {"recipe": "churn", "model_id": "m", "status": "ok", "drifted": True, "why": "Fit it again.",
+             "then": "2026-01-01T00:00:00+00:00", "now": "2026-02-01T00:00:00+00:00"}  # fmt: skip
+    assert "churn: drifted. Fit it again." in told("watch", recipes=[found])
+    assert "nextbest fit" in told("watch", recipes=[])

@@ -35,6 +35,7 @@ def decide(
         "by_action": decided.by_action,
         "by_arm": decided.by_arm,
         "removed_by": decided.removed_by,
+        "degraded": decided.degraded,
         "expected_value": decided.expected_value,
         "out": written,
         "notes": decided.notes,

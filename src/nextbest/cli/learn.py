@@ -37,12 +37,13 @@ def fit(
     """
     from nextbest import operations, verbs
 
-    settings = {**_flat(table, id_, label, positive), **operations.settings_of(recipe, set_)}
+    flat = _flat(table, id_, label, positive)
     if table is not None and not _in_workspace(common):
         operations.create(common.workspace or Path()).close()
         render.say("Made a workspace here (nextbest.toml), to keep the model.")
     with workspace(common) as ledger:
-        fitted = verbs.fit(ledger, recipe, as_of=as_of, **settings)
+        settings = operations.settings_of(ledger, recipe, set_)
+        fitted = verbs.fit(ledger, recipe, as_of=as_of, **{**flat, **settings})
     document = {"recipe": fitted.recipe, "status": fitted.report.status, "model_id": fitted.model_id}
     render.show({**document, **asdict(fitted.report)}, as_json=common.json, story="fit")
 
@@ -70,6 +71,7 @@ def predict(
         moment = as_of or verbs.data_end(ledger).date().isoformat()
         notes = operations.notes_of(rows)
     figures = {"recipe": recipe, "model_id": fitted.model_id, "as_of": moment, "rows": rows.num_rows, "out": written}
+    figures["columns"] = rows.column_names
     render.show({**figures, "notes": notes}, as_json=common.json, story="predict")
     if not common.json:
         for note in notes:
@@ -118,7 +120,7 @@ def watch(recipe: str | None = None, *, as_of: str | None = None, common: Common
 
     with workspace(common) as ledger:
         found = verbs.watch(ledger, recipe, as_of=as_of)
-    render.show({"drifted": any(d.drifted for d in found), "recipes": found}, as_json=common.json)
+    render.show({"drifted": any(d.drifted for d in found), "recipes": found}, as_json=common.json, story="watch")
     return int(any(d.drifted for d in found))
 
 

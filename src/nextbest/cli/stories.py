@@ -9,7 +9,12 @@ Document = Mapping[str, Any]
 Story = Callable[[Document], Iterator[str]]
 
 SURE = 1.0
-MAIN = ("auc", "ece", "normalised_gini", "total_error", "mae")
+# Figures to show first, ranking before calibration before money; others follow while there is room.
+MAIN = ("auc", "normalised_gini", "concordance", "log_loss", "integrated_brier", "ece", "wape", "total_error", "mae")
+SHOWN = 4
+WIDTH = 9
+HELD = "interval_held"
+FINE = 100
 
 
 def load(said: Document) -> Iterator[str]:
@@ -71,21 +76,54 @@ def fit(said: Document) -> Iterator[str]:
     yield f"{said['recipe']}: learnt from {said['rows']:,} rows; judged by {judged}."
     if said["why"]:
         yield said["why"]
-    names = [n for n in MAIN if n in said["metrics"]]
-    yield f"  {'':34}" + "".join(f"{n.replace('_', ' '):>17}" for n in names)
-    for name, metrics in {"this model": said["metrics"], **said["baselines"]}.items():
-        yield f"  {name.replace('_', ' '):34}" + "".join(_cell(metrics.get(n)) for n in names)
+    yield from _figures(said["metrics"], said["baselines"])
     yield from (f"  left out: {x['column']} ({x['why']})" for x in said.get("left_out", ()))
     yield from (f"  moves it: {x['sentence']}" for x in said.get("top_features", ())[:5])
 
 
+def _figures(ours: Document, baselines: Document) -> Iterator[str]:
+    """Tell the figures that matter, beside those of the baselines; with nothing to compare, each by its name."""
+    rows = {name.replace("_", " "): metrics for name, metrics in {"this model": ours, **baselines}.items()}
+    shared = [n for n in ours if len({metrics.get(n) for metrics in rows.values()}) > 1 or n in MAIN]
+    shared = [n for n in shared if any(n in metrics for metrics in baselines.values())]
+    names = [*(n for n in MAIN if n in shared), *(n for n in shared if n not in (*MAIN, HELD))][:SHOWN]
+    if not names:
+        yield from (f"  {name.replace('_', ' ')}: {value:,.4g}" for name, value in ours.items() if value is not None)
+        return
+    first = max(map(len, rows))
+    yield f"  {'':{first}}" + "".join(f"  {n.replace('_', ' '):>{WIDTH}}" for n in names)
+    for name, metrics in rows.items():
+        yield f"  {name:{first}}" + "".join(f"  {_cell(metrics.get(n)):>{max(WIDTH, len(n))}}" for n in names)
+    if HELD in ours:
+        yield f"  its intervals held what came in {ours[HELD]:.0%} of cases"
+
+
 def _cell(value: float | None) -> str:
-    return f"{'-':>17}" if value is None else f"{value:>17,.3f}"
+    if value is None:
+        return "-"
+    return f"{value:,.3f}" if abs(value) < FINE else f"{value:,.0f}"
 
 
 def predict(said: Document) -> Iterator[str]:
-    """Tell how many were scored, and where the scores are."""
-    yield f"{_counted(said['rows'], 'subject')} scored{', written to ' + said['out'] if said.get('out') else ''}."
+    """Tell how many were scored, or which rows a forecast or plan has, and where they are."""
+    columns = said.get("columns") or ["subject_id"]
+    where = f", written to {said['out']}" if said.get("out") else ""
+    if "subject_id" in columns:
+        yield f"{_counted(said['rows'], 'subject')} scored{where}."
+        return
+    yield f"{_counted(said['rows'], 'row')}{where}: {', '.join(columns)}."
+    if not where:
+        yield "  To read them, write them to a file: --out FILE.csv"
+
+
+def watch(said: Document) -> Iterator[str]:
+    """Tell of each recipe whether it still sees what it learnt from, and what to do."""
+    for found in said["recipes"]:
+        verdict = "drifted" if found["drifted"] else found["status"].replace("_", " ")
+        yield f"{found['recipe']}: {verdict}. {found['why']}"
+        yield f"  learnt as of {found['then'][:10]}, seen as of {found['now'][:10]}; model {found['model_id']}"
+    if not said["recipes"]:
+        yield "Nothing has been fitted yet, so there is nothing to watch. Fit something: nextbest fit RECIPE."
 
 
 def decide(said: Document) -> Iterator[str]:
@@ -96,6 +134,8 @@ def decide(said: Document) -> Iterator[str]:
     if said["by_arm"]:
         yield f"  arms: {_listed(said['by_arm'])}"
     yield f"  expected over doing nothing: {said['expected_value']:,.2f} (effects are assumed until they are measured)"
+    if said.get("degraded"):
+        yield f"  a prediction that the play needs was missing for {_counted(said['degraded'], 'subject')}"
     if said.get("out"):
         yield f"  written to {said['out']}"
     if not said["decided"]:
@@ -141,7 +181,7 @@ def erase(said: Document) -> Iterator[str]:
     yield f"{said['subject_id']}: {_listed(said['removed']) or 'nothing'} {would}."
     if said["models_marked"]:
         yield f"  to be fitted again, as they learnt from them: {', '.join(said['models_marked'])}"
-    if said.get("receipt_id"):
+    if said.get("receipt_id") and not said.get("dry_run"):
         yield f"  receipt {said['receipt_id']}"
 
 
@@ -164,6 +204,7 @@ STORIES: dict[str, Story] = {
     "check": check,
     "fit": fit,
     "predict": predict,
+    "watch": watch,
     "decide": decide,
     "send": send,
     "measure": measure,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nextbest import registry
-from nextbest.errors import ModelError, NextbestError, unknown
+from nextbest.errors import ModelError, NextbestError, UnknownNameError, unknown
 from nextbest.ledger import marks
 from nextbest.ledger.times import to_micros
 from nextbest.models import canaries, sandbox
@@ -115,7 +115,11 @@ def latest(ledger: Ledger, recipe: str) -> Fitted:
         damaged = [text for name, text in _damaged(ledger) if name.rpartition("-")[0] == recipe]
         if damaged:
             raise ModelError(f"No sound model of the recipe '{recipe}' is left. {damaged[0]}")
-        raise unknown("fitted model of the recipe", recipe, {m.said["recipe"] for m, _ in _readable(ledger)})
+        fitted = {m.said["recipe"] for m, _ in _readable(ledger)}
+        missing = unknown("fitted model of the recipe", recipe, fitted)
+        if recipe in (*registry.names("recipes"), *ledger.config.recipes):
+            raise UnknownNameError(f"{missing} Fit it first: nextbest fit {recipe}.")
+        raise missing
     return load(ledger, _newest(found)[1].name)
 
 

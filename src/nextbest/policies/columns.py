@@ -16,6 +16,8 @@ from nextbest.errors import ConfigError, nearest
 from nextbest.policies.matrix import numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nextbest.policies.draw import Numbers
     from nextbest.types import Play
 
@@ -23,16 +25,68 @@ _ARROW = {"number": pa.float64(), "text": pa.string(), "boolean": pa.bool_(), "t
 
 CHURN = "churn_probability"
 DEFAULT_RESPONSE = f"1 - {CHURN}"
+DEFAULT_VALUE = "average_order_value"
+DEAL = "deal"
+WINNING, WORTH = "win_probability", "amount"
 
 # What recipes may add to the table under these public names; absent until the recipe is fitted.
-PREDICTIONS = frozenset({
-    "churn_probability", "churn_probability_low", "churn_probability_high",
-    "predicted_clv", "predicted_clv_low", "predicted_clv_high",
-    "predicted_number_of_orders", "predicted_number_of_orders_low", "predicted_number_of_orders_high",
-    "probability_alive", "historic_clv", "average_order_value", "average_days_between_orders",
-    "expected_next_order_date", "lead_score", "fit_score", "engagement_score", "conversion_probability",
-    "sales_ready", "next_order_date", "days_to_next_order", "win_probability",
-})  # fmt: skip
+_RANGED = {  # with `_low` and `_high` beside them
+    "churn": ("churn_probability", "remaining_median", "expected_churn_date"),
+    "value": ("predicted_clv", "predicted_number_of_orders", "expected_next_order_date"),
+    "lead_score": ("lead_score", "conversion_probability"),
+    "next_order_date": ("next_order_date",),
+    "propensity": ("propensity_probability",),
+    "deal_win": ("win_probability",),
+    "audience": ("lookalike_score",),
+}
+_SINGLE = {
+    "churn": ("voluntary_churn_probability", "involuntary_churn_probability"),
+    "value": ("median_number_of_orders", "probability_alive", "historic_clv", "average_order_value",
+              "average_days_between_orders", "mrr", "probability_staying", "running_subscriptions"),
+    "lead_score": ("fit_score", "engagement_score"),
+    "sales_ready": ("sales_ready", "reason"),
+    "next_order_date": ("days_to_next_order",),
+    "segments": ("segment", "segment_confidence"),
+    "audience": ("lookalike",),
+    "pipeline": ("stage", "days_in_stage", "stalled", "stalled_after_days", "unusually_unlikely", "next_stage",
+                 "next_stage_date", "amount"),
+}  # fmt: skip
+_BOUNDS = ("", "_low", "_high")
+_TYPES = {
+    "text": ("reason", "segment", "stage", "next_stage"),
+    "boolean": ("sales_ready", "lookalike", "stalled", "unusually_unlikely"),
+}
+
+
+def _said() -> dict[str, str]:
+    """Give the recipe behind each column that the built-in recipes add."""
+    single = {name: recipe for recipe, names in _SINGLE.items() for name in names}
+    return {f"{n}{end}": recipe for recipe, names in _RANGED.items() for n in names for end in _BOUNDS} | single
+
+
+RECIPE_OF = _said()
+PREDICTIONS = frozenset(RECIPE_OF)
+
+
+def recipe_of(declared: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Give the recipe to fit for each column: the built-in ones, and those *declared* in the configuration.
+
+    A propensity speaks under its own name: `[recipes.buys_shoes]` gives `buys_shoes_probability`.
+    """
+    own = [name for name, settings in declared.items() if settings.get("recipe") == "propensity"]
+    return RECIPE_OF | {f"{name}_probability{end}": name for name in own for end in _BOUNDS}
+
+
+def with_unfitted(table: pa.Table, play: Play, known: Mapping[str, str]) -> pa.Table:
+    """Give the table with nulls for the predictions that the play asks for and no fitted recipe says: unknown."""
+    for name in sorted(asked_for(play) & known.keys() - set(table.column_names)):
+        table = table.append_column(name, pa.nulls(table.num_rows, _type_of(name)))
+    return table
+
+
+def _type_of(name: str) -> pa.DataType:
+    kind = next((kind for kind, names in _TYPES.items() if name in names), "number")
+    return _ARROW["timestamp" if "_date" in name else kind]
 
 
 def condition(text: str, table: pa.Table, where: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -50,13 +104,23 @@ def amount(text: str, table: pa.Table, where: str) -> Numbers:
     return np.where(np.isfinite(value), value, np.nan)
 
 
+def response_of(play: Play) -> str:
+    """Give the expression of the chance to respond: as written, else the one that suits what the play is about."""
+    return play.response or (WINNING if play.subject_type == DEAL else DEFAULT_RESPONSE)
+
+
+def value_of(play: Play) -> str:
+    """Give the expression of what a response is worth: a deal is worth its amount unless the play says otherwise."""
+    return WORTH if play.subject_type == DEAL and play.value == DEFAULT_VALUE else play.value
+
+
 def expressions(play: Play) -> list[str]:
     """Give every expression of a play: audience, response, value, eligibility, the conditions of its rules."""
     rules = [rule[0] for rule in play.policy.get("when", ())]
     return [
         play.audience,
-        play.response or DEFAULT_RESPONSE,
-        play.value,
+        response_of(play),
+        value_of(play),
         *(a.eligibility for a in play.actions),
         *rules,
     ]

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from nextbest.errors import LedgerError
 from nextbest.policies import arms, rows
-from nextbest.policies.columns import condition
+from nextbest.policies.columns import condition, recipe_of, with_unfitted
 from nextbest.policies.run import Ranked, Run, Settled, chosen_gain, prepare, ranked, settle
 from nextbest.policies.settings import check_play, remarks
 from nextbest.policies.single import decide_one
@@ -83,8 +83,10 @@ def decide_bulk(
     nothing could be decided soundly.
     """
     check_play(play)
-    now = min(as_of, ledger.clock())
+    now, speakers = min(as_of, ledger.clock()), recipe_of(ledger.config.recipes)
     run = prepare(ledger, play, now=now, salt=salt, quiet=False)
+    notes = [note for note in (arms.warning(play), *remarks(play, table.column_names, speakers)) if note]
+    table = with_unfitted(table, play, speakers)
     inside = table.filter(pa.array(condition(play.audience, table, f"Play '{play.name}', audience")))
     known = ranked(run, inside)
     versions = {**(model_versions or {}), "policy": run.version}
@@ -94,7 +96,7 @@ def decide_bulk(
             settled = settle(ledger, connection, run, known)
         made = _rows(run, known, settled, versions=versions, mode=mode, context=context)
         if _logged(ledger, play, made, settled, mode):
-            return _decided(run, known, settled, made, outside=table.num_rows - inside.num_rows)
+            return _decided(run, known, settled, made, outside=table.num_rows - inside.num_rows, notes=notes)
     message = f"Permissions changed {ATTEMPTS} times while play '{play.name}' was being decided."
     raise LedgerError(f"{message} Nothing was logged; try again.")
 
@@ -143,8 +145,7 @@ def _logged(ledger: Ledger, play: Play, made: pa.Table, settled: Settled, mode: 
     return decisions.log_table(ledger, play.name, shaped, consent_version=settled.consent_version) is not None
 
 
-def _decided(run: Run, known: Ranked, settled: Settled, made: pa.Table, *, outside: int) -> Decided:
-    notes = [note for note in (arms.warning(run.play), *remarks(run.play, known.table.column_names)) if note]
+def _decided(run: Run, known: Ranked, settled: Settled, made: pa.Table, *, outside: int, notes: list[str]) -> Decided:
     for note in notes:
         _log.warning(note)
     return Decided(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest.policies.columns import CHURN, DEFAULT_RESPONSE, amount
+from nextbest.policies.columns import CHURN, WINNING, amount, response_of, value_of
 from nextbest.policies.lift import Lifts, logit, sigmoid
 from nextbest.types import NO_ACTION
 
@@ -40,7 +40,7 @@ class Ranking:
 def rank(play: Play, table: pa.Table, actions: tuple[Action, ...], lifts: Lifts, *, margin: float) -> Ranking:
     """Give what each action is expected to do for each subject of the table."""
     base, missing = base_response(play, table, lifts)
-    value = amount(play.value, table, f"Play '{play.name}', value") * margin
+    value = amount(value_of(play), table, f"Play '{play.name}', value") * margin
     degraded = missing | np.isnan(value)
     known_value = np.nan_to_num(value, nan=0.0)
     shifts = [lifts.by_action[a.id].log_odds if a.id in lifts.by_action else 0.0 for a in actions]
@@ -53,7 +53,8 @@ def rank(play: Play, table: pa.Table, actions: tuple[Action, ...], lifts: Lifts,
 def base_response(play: Play, table: pa.Table, lifts: Lifts) -> tuple[Numbers, np.ndarray[Any, Any]]:
     """Give the chance of a response without an action, and where it had to be replaced by the overall rate."""
     overall = PRIOR_RESPONSE if lifts.base_rate is None else lifts.base_rate
-    text = play.response or (DEFAULT_RESPONSE if CHURN in table.column_names else "")
+    spoken = bool(play.response) or not {CHURN, WINNING}.isdisjoint(table.column_names)
+    text = response_of(play) if spoken else ""
     if not text:
         return np.full(table.num_rows, overall), np.zeros(table.num_rows, dtype=bool)
     base = amount(text, table, f"Play '{play.name}', response")

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 from nextbest.errors import ConfigError
 from nextbest.policies.arms import shares
 from nextbest.policies.choose import policy_of
-from nextbest.policies.columns import PREDICTIONS, asked_for
+from nextbest.policies.columns import asked_for
 from nextbest.policies.quiet import clock_time
 from nextbest.types import NO_ACTION, Play
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping
 
 
 def check_play(play: Play) -> None:
@@ -32,16 +32,20 @@ def check_play(play: Play) -> None:
         _check_zone(play.name, play.quiet_hours.timezone)
 
 
-def remarks(play: Play, known: Container[str]) -> list[str]:
-    """Give what makes the play do less than it says: no action, or predictions that no model gives yet."""
+def remarks(play: Play, known: Container[str], recipe_of: Mapping[str, str]) -> list[str]:
+    """Give what makes the play do less than it says: no action, or predictions that no model gives yet.
+
+    *recipe_of* says which recipe gives a column.
+    """
     said = []
     if all(a.id == NO_ACTION for a in play.actions):
         said.append(f"Play '{play.name}' has no action, so nothing is done. Add [[plays.{play.name}.actions]].")
-    absent = sorted(name for name in asked_for(_without_defaults(play)) & PREDICTIONS if name not in known)
+    absent = sorted(name for name in asked_for(_without_defaults(play)) & recipe_of.keys() if name not in known)
     if absent:
+        first = "; ".join(f"nextbest fit {recipe}" for recipe in dict.fromkeys(recipe_of[name] for name in absent))
         said.append(
-            f"Play '{play.name}' asks for {', '.join(absent)}, which no model says yet: unknown for everyone. Fit one "
-            "first: nextbest fit RECIPE."
+            f"Play '{play.name}' asks for {', '.join(absent)}, which no model says yet: unknown for everyone. Fit it "
+            f"first: {first}."
         )
     return said
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from nextbest.errors import LedgerError, UnknownNameError, UsageError, unknown
 from nextbest.policies.arms import ARMS
-from nextbest.policies.columns import PREDICTIONS, asked_for, condition, with_missing_columns
+from nextbest.policies.columns import DEAL, asked_for, condition, recipe_of, with_missing_columns
 from nextbest.policies.run import Ranked, Run, Settled, actions_of, prepare, ranked, settle
 from nextbest.types import NO_ACTION, Candidate, Decision
 
@@ -54,7 +54,7 @@ def decide_one(
         table, features, versions = _known(ledger, play, subject, context or {})
         run = prepare(ledger, play, now=reply.ts, salt=salt, quiet=True, offered=offered)
         known = ranked(run, table)
-        inside = bool(condition(play.audience, table, f"Play '{play.name}', audience")[0])
+        inside = _is_meant(play, features) and bool(condition(play.audience, table, f"Play '{play.name}', audience")[0])
     except (LedgerError, sqlite3.Error) as error:
         _log.error("decide %s: %s", play.name, type(error).__name__)
         return reply
@@ -106,13 +106,18 @@ def _known(
 
     with ledger.journal.read() as connection:
         features, versions = published.published(connection, subject)
-    missing = asked_for(play) - PREDICTIONS - set(features) - set(context)
+    missing = asked_for(play) - recipe_of(ledger.config.recipes).keys() - set(features) - set(context)
     if missing:
         features = {**_computed(ledger, subject, missing), **features}
     row = {"subject_id": subject, **{k: v for k, v in context.items() if _scalar(v)}, **features}
     row["subject_id"] = subject
     table = pa.table({name: _column(value) for name, value in row.items()})
     return with_missing_columns(table, play), dict(features), dict(versions)
+
+
+def _is_meant(play: Play, features: Mapping[str, Any]) -> bool:
+    """Tell whether the play is about such subjects: what is published of a deal says that it is one."""
+    return (features.get("subject_type") == DEAL) == (play.subject_type == DEAL)
 
 
 def _computed(ledger: Ledger, subject: str, missing: set[str]) -> dict[str, float | None]:

@@ -46,6 +46,7 @@ class Pipeline:
     """
 
     name: str = field(default="pipeline", init=False)
+    subject_type: str = field(default="deal", init=False)
     won_stages: tuple[str, ...] = ()
     lost_stages: tuple[str, ...] = ()
     level: float = 0.9

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest import registry
-from nextbest.errors import UnknownNameError
+from nextbest.errors import UnknownNameError, UsageError
 from nextbest.features.build import vector
-from nextbest.features.defaults import named
+from nextbest.features.defaults import default_features
 from nextbest.ledger import analysis
 from nextbest.models import columns, contributions
 from nextbest.trust import changes
@@ -79,6 +79,11 @@ def _predicted(
 ) -> dict[str, Any]:
     given = {} if table is None else {"table": table}
     recipe = registry.make("recipes", fitted.recipe, {**fitted.settings, **given})
+    if not getattr(recipe, "per_subject", True):
+        raise UsageError(
+            f"The recipe '{fitted.recipe}' says nothing about single subjects. Its rows: nextbest predict "
+            f"{fitted.recipe} --out FILE. Its card: nextbest explain {fitted.recipe}, without a subject."
+        )
     rows = recipe.predict(ledger, fitted, as_of=as_of)
     row = rows.filter(pc.equal(rows["subject_id"], subject_id)).to_pylist()
     if not row:
@@ -87,9 +92,13 @@ def _predicted(
 
 
 def _known(ledger: Ledger, subject_id: str, as_of: datetime) -> list[dict[str, Any]]:
-    """Give what a buying process knows of its subject, where no model says what each column adds."""
+    """Give what a buying process knows of its subject, where no model says what each column adds.
+
+    Nothing where there are no orders: a deal whose answer is the rate of its stage has nothing else to tell.
+    """
     tell = teller(ledger)
-    row = vector(ledger, named(BOUGHT, analysis.kinds_present(ledger)), subject_id, as_of=as_of)
+    bought = [f for f in default_features(analysis.kinds_present(ledger)) if f.name in BOUGHT]
+    row = vector(ledger, bought, subject_id, as_of=as_of) if bought else {}
     return [{"feature": n, "value": v, "sentence": tell(n, v), "contribution": None} for n, v in row.items()]
 
 

@@ -59,9 +59,9 @@ def drift(ledger: Ledger, fitted: Fitted, *, as_of: datetime) -> Drift:
         return _answer(
             fitted, as_of, None, None, "It learnt from a flat table; give the new table to `predict --table`."
         )
-    erased = store.to_refit(ledger).get(fitted.model_id)
-    if erased:
-        return _answer(fitted, as_of, None, None, f"{erased} Fit it again.", refit=True)
+    if fitted.model_id in store.to_refit(ledger):
+        why = "It learnt from somebody who was erased since. Fit it again."
+        return _answer(fitted, as_of, None, None, why, refit=True)
     then = recipe.predict(ledger, fitted, as_of=learnt)
     now = recipe.predict(ledger, fitted, as_of=as_of)
     if min(then.num_rows, now.num_rows) < LEAST:
