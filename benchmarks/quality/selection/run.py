@@ -100,18 +100,17 @@ def selection() -> None:
 
 def tuning() -> None:
     """Print what a search finds, judged on rows that neither taught nor were searched on."""
-    print(
-        "\n| table | trials, five times | AUC, preset | AUC, searched | difference (95%) | searches that changed it | s |"
-    )
+    print("\n| table | trials, five times | AUC, preset | AUC, searched | difference (95%) | changed by it | s |")
     print("|---|---|---|---|---|---|---|")
     for name in TUNED if DATA.is_dir() else ():
         rows = real(name)
         began = time.process_time()
         plain, tuned, changed = _tuned(rows)
         difference, low, high = evaluate.auc_difference(rows.actual, tuned, plain)
+        took = time.process_time() - began
         print(
             f"| {name} | {TRIALS} | {evaluate.auc(rows.actual, plain):.4f} | {evaluate.auc(rows.actual, tuned):.4f} "
-            f"| {difference:+.4f} ({low:+.4f} to {high:+.4f}) | {changed} of {FOLDS} | {time.process_time() - began:.0f} |"
+            f"| {difference:+.4f} ({low:+.4f} to {high:+.4f}) | {changed} of {FOLDS} | {took:.0f} |"
         )
         print(f'{{"figure": "tuning gain {name}", "value": {difference:.4f}}}', flush=True)
 

@@ -53,7 +53,8 @@ def workspace(common: Common) -> Iterator[Ledger]:
 
     ledger = operations.open(common.workspace)
     try:
-        yield ledger
+        with render.work_lines():
+            yield ledger
     finally:
         ledger.close()
 

@@ -92,6 +92,22 @@ def say(text: str) -> None:
 
 
 @contextmanager
+def work_lines() -> Iterator[None]:
+    """Print what long work says of its progress, line by line, on standard error."""
+    import logging
+
+    log, handler = logging.getLogger("nextbest.progress"), logging.StreamHandler()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+@contextmanager
 def progress(label: str) -> Iterator[Callable[[float], None]]:
     """Give a function that takes the share done: a bar on a terminal, plain lines every tenth elsewhere."""
     if sys.stderr.isatty():

@@ -67,6 +67,7 @@ def search(
     """
     if seconds <= 0 and trials <= 0:
         raise UsageError("Give tune_seconds or tune_trials: how long to search for settings.")
+    say = progress or str
     study = _study(model.seed)
     began = clock.perf_counter()
     table = boosting.read_table(
@@ -74,6 +75,7 @@ def search(
     )
     parts = _parts(table)
     standard = _losses(table, parts)
+    say(f"tuning: loss {standard.mean():.5f} with the preset")
     study.enqueue_trial(_standing(table.size))
     best, chosen, most = standard, dict[str, Any](), trials or _NEVER
     study.tell(study.ask(_space(table.size)), float(standard.mean()))
@@ -86,8 +88,7 @@ def search(
         done += 1
         if losses.mean() < best.mean():
             best, chosen = losses, settings
-            if progress is not None:
-                progress(f"tuning: trial {done}, loss {losses.mean():.5f}, with the preset {standard.mean():.5f}")
+            say(f"tuning: trial {done}, loss {losses.mean():.5f}, with the preset {standard.mean():.5f}")
     gain = standard - best
     clearly = bool(gain.mean() > _CLEARLY * gain.std() / np.sqrt(len(gain)))
     return Found(
