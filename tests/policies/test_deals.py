@@ -10,7 +10,7 @@ import pytest
 from tests.recipes.pipelines import moment, world
 
 from nextbest import operations, verbs
-from nextbest.errors import ConfigError, DataError
+from nextbest.errors import ConfigError, DataError, UsageError
 from nextbest.ledger import archive, create
 from nextbest.trust.prediction import explain_prediction
 
@@ -126,3 +126,11 @@ def test_a_deal_is_explained_where_nobody_has_ordered(tmp_path: Path) -> None:
         told = explain_prediction(ledger, fitted, deal, as_of=AS_OF)
     assert told.details["reasons"] == []
     assert "pipeline" in told.sentences[0]
+
+
+def test_a_recipe_without_subjects_says_so(both: Ledger) -> None:
+    """Asked about one subject, a forecast of periods names what can be asked instead."""
+    fitted = verbs.fit(both, "sales_forecast", as_of=AS_OF)
+    assert fitted.report.status == "ok"
+    with pytest.raises(UsageError, match="nextbest predict sales_forecast --out FILE"):
+        verbs.explain(both, "sales_forecast", "2026-01-01")

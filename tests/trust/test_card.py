@@ -20,8 +20,10 @@ from nextbest.models import store
 from nextbest.recipes.churn import Churn
 from nextbest.trust import plots
 from nextbest.trust.card import card
+from nextbest.trust.metrics import verdicts
 from nextbest.trust.page import page
 from nextbest.trust.prediction import explain_prediction
+from nextbest.types import Report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -219,3 +221,22 @@ def test_groups_are_not_explained_as_numbers(world: tuple[Ledger, pa.Table]) -> 
     assert said["drivers"] == []
     assert said["not_shown"] == "The model of this recipe gives no number that columns could move."
     assert "What moves it" not in page(said)
+
+
+@pytest.mark.parametrize(
+    ("metric", "interval", "said"),
+    [
+        ("auc", (0.01, 0.02), "beats"),
+        ("auc", (-0.02, -0.01), "is surely worse than"),
+        ("auc", (-0.01, 0.02), "does not surely beat"),
+        ("error", (-1.1, -0.3), "beats"),
+        ("error", (0.3, 1.1), "is surely worse than"),
+        ("log_loss", (-0.2, 0.1), "does not surely beat"),
+    ],
+)
+def test_a_verdict_knows_which_way_is_better(metric: str, interval: tuple[float, float], said: str) -> None:
+    """A smaller error beats, a smaller AUC loses, and an interval over nought says neither."""
+    report = Report(recipe="r", status="ok", as_of="2026-01-01", intervals={f"{metric} minus the rule": interval})
+    (verdict,) = verdicts(report)
+    assert verdict["sentence"].startswith(f"It {said} the rule: ")
+    assert verdict["surely"] is (said == "beats")

@@ -47,6 +47,8 @@ def read(table: str | Path | pa.Table) -> pa.Table:
     if isinstance(table, pa.Table):
         return table.rename_columns(numbered(table.column_names))
     path = Path(table)
+    if path.is_dir():
+        raise DataError(f"{path.resolve()} is a folder. Give the path of one file: CSV, XLSX or Parquet.")
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a CSV, XLSX or Parquet file.")
     return parquet.reader(path).read_all() if path.suffix.lower() in _PARQUET else read_all(path)
@@ -79,6 +81,7 @@ def subject_ids(table: pa.Table, name: str | None) -> tuple[str, ...]:
     if (distinct := pc.count_distinct(ids).as_py()) < len(ids):
         raise DataError(
             f"The id column '{name}' repeats: {len(ids)} rows, {distinct} ids. A flat table has one row per subject."
+            " Keep one row of each, or leave out id: then rows are counted."
         )
     return tuple(ids.to_pylist())
 
@@ -160,8 +163,10 @@ def _positive(values: pa.Array, label: str, positive: str | None) -> str:
         return yes[0]
     if set(found) <= {"0", "1"} or set(found) <= {"true", "false"}:
         return "1" if set(found) <= {"0", "1"} else "true"
-    shown = _listed(found)
-    raise UsageError(f"Which value of '{label}' is the one to predict? Give positive. The values are: {shown}.")
+    raise UsageError(
+        f"Which value of '{label}' is the one to predict? Give positive (on the command line: --positive). The values"
+        f" are: {_listed(found)}."
+    )
 
 
 def _listed(values: Sequence[str]) -> str:

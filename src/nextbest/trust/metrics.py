@@ -22,6 +22,10 @@ class Metric:
 
 
 METRICS = {
+    "concordance": Metric(words="Concordance", says="chance that of two the one who left first was told so"),
+    "captured_at_capacity": Metric(words="Captured at capacity", says="share of all who convert that can be called"),
+    "seeds_found": Metric(words="Seeds found", says="share of held-out seeds that are in the audience"),
+    "saved_share": Metric(words="Saved", says="share of the naive rule's cost that is saved"),
     "auc": Metric(words="AUC", says="chance that one who did outranks one who did not"),
     "average_precision": Metric(words="Average precision", says="precision averaged over recall"),
     "log_loss": Metric(words="Log loss", says="mean surprise, in nats", better="lower"),
@@ -36,7 +40,20 @@ METRICS = {
     "decile_mape": Metric(words="Error by tenths", says="mean relative error of tenths by prediction", better="lower"),
     "total_error": Metric(words="Error of the total", says="predicted over actual, minus one", better="nought"),
     "interval_held": Metric(words="Interval held", says="share whose outcome lay in their interval", better=""),
-    "concordance": Metric(words="Concordance", says="chance that of two the one who left first was told so"),
+    "auc_at_opening": Metric(words="AUC at opening", says="of what is known when a deal opens"),
+    "calibration_gap": Metric(
+        words="Calibration gap", says="largest gap of a tenth's curve to Kaplan-Meier", better="lower"
+    ),
+    "integrated_brier": Metric(words="Integrated Brier error", says="squared error of the curve", better="lower"),
+    "median_absolute_error_days": Metric(words="Median error", says="in days", better="lower"),
+    "stability": Metric(words="Stability", says="how alike the groups of two draws are, 1 is the same"),
+    "segments": Metric(words="Segments", says="number of groups", better=""),
+    "mase": Metric(words="MASE", says="error over that of the last season's value", better="lower"),
+    "smape": Metric(words="sMAPE", says="symmetric relative error, in percent", better="lower"),
+    "deviance": Metric(words="Deviance", says="of the counts, per period", better="lower"),
+    "p_value": Metric(words="p value", says="how often chance alone would show as much", better=""),
+    "spread": Metric(words="Spread", says="standard deviation between them, in log-odds", better=""),
+    "error": Metric(words="Error", says="in the unit of what is predicted", better="lower"),
     "wape": Metric(words="Weighted error", says="sum of absolute errors over the sum of amounts", better="lower"),
 }
 
@@ -76,13 +93,15 @@ def verdicts(report: Report) -> list[dict[str, Any]]:
     for name, (low, high) in report.intervals.items():
         metric, minus, baseline = name.partition(_MINUS)
         if minus and _number(low) is not None:
-            words = _named(metric).words
-            lead = f"{words} {low:+.3f} to {high:+.3f}"
-            surely = high < 0 if metric in METRICS and METRICS[metric].better == "lower" else low > 0
+            known = _named(metric)
+            lead = f"{known.words} {low:+.3f} to {high:+.3f}"
+            gain = (-high, -low) if known.better == "lower" else (low, high)
+            surely = gain[0] > 0
             if low == high == 0:
                 found.append(_same(baseline))
                 continue
-            said = f"It beats {baseline}: {lead}." if surely else f"It does not surely beat {baseline}: {lead}."
+            verb = "beats" if surely else "is surely worse than" if gain[1] < 0 else "does not surely beat"
+            said = f"It {verb} {baseline}: {lead}."
             found.append({"baseline": baseline, "low": low, "high": high, "surely": surely, "sentence": said})
     return found
 
