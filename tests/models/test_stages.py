@@ -93,6 +93,17 @@ def test_rates_of_small_groups_lean_on_the_common_rate() -> None:
     assert found[1] == pytest.approx(0.65, abs=0.02)
 
 
+@pytest.mark.parametrize("rows", [3, 20])
+def test_the_weight_of_the_common_rate_is_that_of_the_prior(rows: int) -> None:
+    """Groups with rates from Beta(1.6, 2.4), a prior of 4 rows, are given 4 rows, however few rows each has."""
+    found = []
+    for seed in range(40):
+        draw = np.random.default_rng([seed, 81])
+        won = draw.binomial(rows, draw.beta(1.6, 2.4, 300)).astype(np.float64)
+        found.append(shrink.rate_weight(won, np.full(300, float(rows))))
+    assert np.median(found) == pytest.approx(4, rel=0.15)
+
+
 def test_the_model_counts_only_where_it_clearly_helps() -> None:
     """Noise gets no weight, a model that knows gets much, and no weight gives the stage's rate itself."""
     draw = np.random.default_rng(np.random.SeedSequence([80]))

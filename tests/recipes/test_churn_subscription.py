@@ -172,6 +172,26 @@ def test_the_two_ways_of_leaving_are_recovered(tmp_path: Path) -> None:
         assert [will[part].mean(), failure[part].mean()] == pytest.approx(true[part].mean(axis=0), abs=0.03)
 
 
+def test_who_came_into_sight_later_does_not_judge(tmp_path: Path) -> None:
+    """A list that names old subscribers only from a late day on tells nothing of who left before it: they are out."""
+    with create(tmp_path / "w") as ledger:
+        draw = np.random.default_rng(34)
+        states = []
+        for i in range(600):
+            begin, stay = draw.uniform(0, 400), draw.exponential(250)
+            states.append(_state(f"c{i:03d}", begin, started_ts=begin))
+            if begin + stay < 600:
+                states.append(_state(f"c{i:03d}", begin + stay, "canceled", started_ts=begin, ended_ts=begin + stay))
+        late = [_state(f"d{i:03d}", 580, started_ts=draw.uniform(0, 400)) for i in range(300)]
+        _write(ledger, "subscription", states)
+        as_of = FIRST + timedelta(days=600)
+        alone = Churn(by="subscription").fit(ledger, as_of=as_of).report
+        _write(ledger, "subscription", [{**s, "event_id": f"late{i}"} for i, s in enumerate(late)])
+        both = Churn(by="subscription").fit(ledger, as_of=as_of).report
+    judged = [sum(p["rows"] for p in r.details["calibration"]) for r in (alone, both)]
+    assert judged[0] == judged[1]
+
+
 def test_when_the_data_do_not_tell_the_causes_it_is_said(tmp_path: Path) -> None:
     """Without a failed payment or a status past due there is one probability, and a sentence says why not two."""
     with create(tmp_path / "w") as ledger:

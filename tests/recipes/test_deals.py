@@ -16,11 +16,13 @@ from tests.recipes.pipelines import World, moment, world
 from nextbest import verbs
 from nextbest.ledger import archive, create
 from nextbest.models import deal_features, deal_rates
+from nextbest.recipes import deal_win_judged, sales_forecast_judged
 from nextbest.recipes import deals as shared
 from nextbest.recipes.deal_panel import Known
 from nextbest.recipes.deal_periods import forecast
 from nextbest.recipes.deal_win import DealWin
 from nextbest.recipes.deal_win_judged import STAGE_RATE
+from nextbest.recipes.judged import Judged
 from nextbest.recipes.pipeline import Pipeline
 from nextbest.recipes.sales_forecast import SalesForecast
 
@@ -144,6 +146,29 @@ def test_ten_thousand_deals_are_quick(made: World) -> None:
     began = time.process_time()
     forecast(facts, many, [float(QUARTER)], paths=1000, seed=0)
     assert time.process_time() - began < 5
+
+
+def test_a_few_periods_do_not_beat_anything() -> None:
+    """Being nearer on average is no lead when its interval over the periods holds nought, and is not called one."""
+    draw = np.random.default_rng(82)
+    actual = draw.normal(100, 20, 6)
+    periods = [{"actual": a, "forecast": a + e, "last_period": a + f, "weighted_pipeline": a + 60}
+               for a, e, f in zip(actual, [9, -12, 3, 15, -8, 2], [12, -4, 16, 5, -14, 9], strict=True)]  # fmt: skip
+    scores = {n: sales_forecast_judged._score(periods, n) for n in ("last_period", "weighted_pipeline")}
+    said = sales_forecast_judged._against(sales_forecast_judged._score(periods, "forecast"), scores, periods)
+    assert "It was nearer, not surely, than last period" in said
+    assert "It beats weighted pipeline" in said
+
+
+def test_beating_the_stage_rate_is_only_said_with_its_interval() -> None:
+    """A log-loss that is lower by chance is not called better; a clearly lower one is."""
+    draw = np.random.default_rng(83)
+    chance = draw.uniform(0.1, 0.9, 400)
+    actual = (draw.random(400) < chance).astype(np.float64)
+    rate = np.full(400, float(actual.mean()))
+    for rows, word in ((400, "It beats"), (12, "It does not surely beat")):
+        found = Judged(actual=actual[:rows], ours=chance[:rows], baselines={STAGE_RATE: rate[:rows]})
+        assert deal_win_judged._against(found, 0.5, chance[:rows]).startswith(word)
 
 
 # --- win probability and pipeline -------------------------------------------------------------------------------------

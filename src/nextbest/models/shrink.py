@@ -36,7 +36,9 @@ def rate_weight(positives: Floats, counts: Floats) -> float:
     """Give how many rows the common rate weighs when the rates of groups are drawn to it.
 
     The variance of true rates is that of the seen ones less p (1 - p) / n; the Beta prior with that variance weighs
-    p (1 - p) / variance - 1 rows.
+    p (1 - p) / variance - 1 rows. Where rates differ, the rows of one group scatter by p (1 - p) less that variance,
+    hence the last term (moments of the beta-binomial, Kleinman 1973, Journal of the American
+    Statistical Association 68).
     """
     seen = counts > 0
     n, total = counts[seen], float(counts.sum())
@@ -45,7 +47,7 @@ def rate_weight(positives: Floats, counts: Floats) -> float:
     p = float(positives.sum()) / total
     chance = p * (1 - p)
     spread = float((n * (positives[seen] / n - p) ** 2).sum()) - (len(n) - 1) * chance
-    variance = spread / max(total - float((n**2).sum()) / total, 1e-9)
+    variance = spread / max(total - float((n**2).sum()) / total - (len(n) - 1), 1e-9)
     if chance <= 0 or variance <= chance / MOST_WEIGHT:
         return MOST_WEIGHT
     return float(np.clip(chance / variance - 1, 1.0, MOST_WEIGHT))

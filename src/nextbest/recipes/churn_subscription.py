@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from nextbest.models import contributions, hazard, intervals, person_periods
 from nextbest.models.person_periods import Spells
+from nextbest.recipes import churn_words
 from nextbest.recipes import table as flat
 from nextbest.recipes.fitting import model_id, not_enough, training_subjects
 from nextbest.recipes.judged import MAJORITY, Judged
@@ -71,7 +72,8 @@ def fit(recipe: Any, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401
         positives=int((stays.cause > 0).sum()),
     )  # fmt: skip
     cut = stays.until - horizon
-    judging = np.flatnonzero((stays.begin < cut) & (stays.leave > cut))
+    # Who only came into sight after the cut was not known then, and is known now because they had stayed until then.
+    judging = np.flatnonzero((stays.begin < cut) & (stays.begin + stays.entry <= cut) & (stays.leave > cut))
     actual = (stays.leave[judging] <= stays.until).astype(np.float64)
     missing = _missing(stays, cut, actual, horizon)
     if missing:
@@ -150,6 +152,16 @@ def seen(
     age = as_of.timestamp() / 86_400 - stays.begin[some]
     rows = hazard.seen(_restored(fitted), facts(ledger, stays, as_of=as_of).known(some, age), age)
     return rows.append_column("subject_id", pa.array([ids[i] for i in place], pa.string()))
+
+
+def words(ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> tuple[str, ...]:  # noqa: ANN401
+    """Give what a subscriber's chance to leave rests on, where no single model says so."""
+    stays = read(ledger, as_of)
+    there = _there(stays)
+    ids = stays.subject_ids.take(pa.array(stays.subject[there])).to_pylist()
+    if subject_id in ids and stays.notice[there[ids.index(subject_id)]]:
+        return churn_words.noticed()
+    return churn_words.by_cause(fitted, seen(ledger, fitted, (subject_id,), as_of=as_of).drop_columns(["subject_id"]))
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------

@@ -30,6 +30,10 @@ LATEST_SHARE = (
 )
 FEWEST_OF_A_CLASS = 30  # deals to learn a model from, and to judge it by
 STAGE_RATE, BASE_RATE, MODEL = "stage's historic rate", "base rate", "model alone"
+_TAKEN_BACK = (
+    "The model was worse than the stage's rate on the deals that judge, so the rate is given: this choice was made on"
+    " the rows that judge it, and is the one thing here that they taught."
+)
 HARDLY, SURELY = 0.6, 0.55  # an AUC that is surely below the first hardly ranks; one surely above the second does
 
 
@@ -67,7 +71,8 @@ def judge(known: Known, report: Report, *, seed: int = 0) -> Judgement:
     model = None if fitted is None else _said(fitted, rows)
     ours = stage if model is None else lean(stage, model, weight)
     if evaluate.log_loss(rows.actual, ours) > evaluate.log_loss(rows.actual, stage):
-        weight, ours = 0.0, stage  # what is kept is never worse than the stage's rate where it was judged
+        weight, ours = 0.0, stage  # what is kept is never worse than the stage's rate where it was judged, and said so
+        cautions.append(_TAKEN_BACK)
     others = {STAGE_RATE: stage, BASE_RATE: np.full(len(stage), rates.base)}
     found = Judged(actual=rows.actual, ours=ours, baselines=others | ({} if model is None else {MODEL: model}))
     opening, said = _at_opening(known, seed)
@@ -165,7 +170,10 @@ def _against(found: Judged, weight: float, model: Floats | None) -> str:
     ours = evaluate.log_loss(found.actual, found.ours)
     theirs = evaluate.log_loss(found.actual, found.baselines[STAGE_RATE])
     if weight > 0:
-        return f"It beats the stage's historic rate: log-loss {ours:.4f} against {theirs:.4f}."
+        low, high = _loss_interval(found)[f"log_loss minus {STAGE_RATE}"]
+        verb = "beats" if high < 0 else "does not surely beat"
+        gap = f"{ours - theirs:+.4f} ({low:+.4f} to {high:+.4f})"
+        return f"It {verb} the stage's historic rate: log-loss {ours:.4f} against {theirs:.4f}, {gap}."
     reason = "deals that had not taught did not clearly support more"
     reason = "there are too few deals for a model" if model is None else reason
     return f"The answer is the stage's historic rate (log-loss {theirs:.4f}): {reason}."

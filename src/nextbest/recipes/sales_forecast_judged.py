@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.models import deal_rates
+from nextbest.models.curves import wilson
 from nextbest.models.deal_history import DAY
 from nextbest.recipes import deals as shared
 from nextbest.recipes.deal_periods import baselines_of, forecast, missing_in
@@ -42,12 +43,14 @@ def judge(recipe: SalesForecast, table: pa.Table, deals: Deals, report: Report) 
              if all(n in p for p in periods) or (n != "closing_dates" and any(n in p for p in periods))]  # fmt: skip
     scores = {name: _score([p for p in periods if name in p], name) for name in names}
     ours = _score(periods, "forecast")
-    held = [p["low"] <= p["actual"] <= p["high"] for p in periods]
+    held = float(np.mean([p["low"] <= p["actual"] <= p["high"] for p in periods]))
+    low, high = wilson(held, len(periods))
     return replace(
         report,
         why=_against(ours, scores, periods),
         evaluation=f"out of time: the last {len(periods)} periods of {recipe.days} days, from what was known by then",
-        metrics={**ours, "interval_held": round(float(np.mean(held)), 4)},
+        metrics={**ours, "interval_held": round(held, 4)},
+        intervals={"interval_held": (round(low, 4), round(high, 4)), **_leads(scores, periods)},
         baselines=scores,
         details=details,
     )
@@ -95,12 +98,28 @@ def _against(ours: dict[str, float], scores: dict[str, dict[str, float]], period
     if "wape" not in ours:
         return "Nothing was won in the judged periods."
     lines = []
+    leads = _leads(scores, periods)
     for name, theirs in scores.items():
         same = _score([p for p in periods if name in p], "forecast")
-        verb = "beats" if same["mae"] < theirs["mae"] else "does not beat"
+        sure = leads.get(f"error minus {name}", (0.0, 0.0))[1] < 0
+        nearer = "was nearer, not surely, than" if same["mae"] < theirs["mae"] else "was no nearer than"
         off = f"{same.get('wape', 0):.0%} off against {theirs.get('wape', 0):.0%}"
-        lines.append(f"It {verb} {name.replace('_', ' ')} ({off}).")
+        lines.append(f"It {'beats' if sure else nearer} {name.replace('_', ' ')} ({off}).")
     return " ".join([*lines, *(["Few periods: this may be chance."] * (len(periods) < FEWEST_TO_TELL))])
+
+
+def _leads(scores: dict[str, dict[str, float]], periods: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Give the 95% interval of our absolute error less another's, by Student's t over the periods that both have."""
+    from scipy.special import stdtrit
+
+    found = {}
+    for name in scores:
+        both = [p for p in periods if name in p]
+        gap = np.array([abs(p["forecast"] - p["actual"]) - abs(p[name] - p["actual"]) for p in both])
+        if len(gap) >= FEWEST_TO_TELL:
+            reach = float(stdtrit(len(gap) - 1, 0.975)) * float(gap.std(ddof=1)) / np.sqrt(len(gap))
+            found[f"error minus {name}"] = round(float(gap.mean()) - reach, 2), round(float(gap.mean()) + reach, 2)
+    return found
 
 
 def _round(value: Any) -> Any:  # noqa: ANN401 (text or a number)

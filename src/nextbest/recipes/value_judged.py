@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,8 @@ def judge(
 def lead(actual: Floats, ours: Floats, theirs: Floats, *, seed: int) -> tuple[float, float, float]:
     """Give normalised Gini of *ours* minus *theirs* with its interval, by customers drawn with replacement.
 
-    Of many customers each draw takes fewer than there are; the spread shrinks with the square root of their number,
+    The ends follow from the spread of the draws: the ends of so few draws would themselves be chance. Of many customers
+    each draw takes fewer than there are; the spread shrinks with the square root of their number,
     so it is narrowed accordingly (the m out of n bootstrap of a mean).
     """
     rows, chance = len(actual), np.random.default_rng(seed)
@@ -84,8 +86,8 @@ def lead(actual: Floats, ours: Floats, theirs: Floats, *, seed: int) -> tuple[fl
         drawn = chance.integers(0, rows, taken)
         found.append(normalised_gini(actual[drawn], ours[drawn]) - normalised_gini(actual[drawn], theirs[drawn]))
     middle = normalised_gini(actual, ours) - normalised_gini(actual, theirs)
-    away = (np.nanquantile(found, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]) - np.nanmean(found)) * np.sqrt(taken / rows)
-    return float(middle), float(middle + away[0]), float(middle + away[1])
+    away = NormalDist().inv_cdf((1 + _LEVEL) / 2) * float(np.nanstd(found, ddof=1)) * np.sqrt(taken / rows)
+    return float(middle), float(middle - away), float(middle + away)
 
 
 def deciles(actual: Floats, predicted: Floats) -> list[dict[str, float]]:
