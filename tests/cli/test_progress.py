@@ -28,3 +28,5 @@ def test_a_search_for_settings_says_how_far_it_is(nextbest: Callable[..., Any], 
     assert said.document["details"]["tuning"]["trials"] == 2
     assert said.document["details"]["monotone"] == {"months": "down"}
     assert "tuning: loss " in said.err
+    scored = nextbest("predict", "churn", "-w", tmp_path / "acme", "--out", tmp_path / "out.csv", "--json")
+    assert scored.document["rows"] == 150

@@ -43,6 +43,7 @@ def test_selection_is_off_unless_there_are_more_columns_than_rows() -> None:
         Boosting(num_threads=1, select="all").fit(table, label)
 
 
+@pytest.mark.slow
 def test_selection_is_judged_by_rows_that_did_not_select() -> None:
     """Where nothing tells anything, 350 columns on 300 rows rank held-out rows by chance, not better."""
     draw = np.random.default_rng(3)
@@ -53,6 +54,7 @@ def test_selection_is_judged_by_rows_that_did_not_select() -> None:
     assert high < 0.62
 
 
+@pytest.mark.slow
 def test_much_told_by_many_columns_together_is_not_thrown_away() -> None:
     """Where every column tells a little, selection does not cost more than 0.02 of AUC on new rows."""
     draw = np.random.default_rng(4)

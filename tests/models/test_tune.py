@@ -38,7 +38,7 @@ def test_a_search_finds_what_the_preset_lacks() -> None:
     """Where larger trees are needed they are found, clearly better on rows of other folds."""
     table, actual = _steps(rows=2000)
     said: list[str] = []
-    found = tune.search(Boosting(num_threads=1), table, actual, trials=25, progress=said.append)
+    found = tune.search(Boosting(num_threads=1), table, actual, trials=15, progress=said.append)
     assert found.settings
     assert found.loss < found.preset_loss - 0.02
     assert said[-1].startswith("tuning: trial ")
