@@ -114,6 +114,13 @@ class Churn:
             return churn_when.seen(self, fitted, subject_ids)
         return churn_subscription.seen(ledger, fitted, subject_ids, as_of=as_of) if by == SUBSCRIPTION else None
 
+    def words(self, ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> tuple[str, ...]:  # noqa: ANN401
+        """Give what no column says about a subject: that they are gone, gave notice, or what moves either way."""
+        by = fitted.report.details.get("by")
+        if by == DURATION:
+            return churn_when.words(self, fitted, subject_id)
+        return churn_subscription.words(ledger, fitted, subject_id, as_of=as_of) if by == SUBSCRIPTION else ()
+
     def _by(self, ledger: Any, as_of: datetime) -> str:  # noqa: ANN401
         """Give the way that was set, or that suits what is there."""
         if self.by is not None and self.by not in WAYS:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from nextbest.errors import DataError
 from nextbest.models import contributions, encode, hazard, intervals, leaks
 from nextbest.models import survival_metrics as metric
-from nextbest.recipes import flat_table, when_judged, when_rows
+from nextbest.recipes import churn_words, flat_table, when_judged, when_rows
 from nextbest.recipes import table as flat
 from nextbest.recipes.fitting import model_id, not_enough, training_subjects
 from nextbest.types import Fitted, Report
@@ -122,6 +122,14 @@ def seen(recipe: Any, fitted: Fitted, subject_ids: Sequence[str] | None) -> pa.T
     made = hazard.restore(fitted.extra["hazard"], [fitted.parts["model"]])
     rows = hazard.seen(made, features.take(place), np.nan_to_num(since[place]))
     return rows.append_column("subject_id", pa.array([names[i] for i in place], pa.string()))
+
+
+def words(recipe: Any, fitted: Fitted, subject_id: str) -> tuple[str, ...]:  # noqa: ANN401
+    """Give that a subject has left, where they have: of the others the columns tell."""
+    positive = str(fitted.extra["positive"])
+    ids, _, _, gone = when_rows.latest(recipe, flat_table.read(recipe.table), positive)
+    place = ids.to_pylist().index(subject_id)
+    return churn_words.gone(recipe.label, positive) if gone[place] else ()
 
 
 # --- what is learnt from ----------------------------------------------------------------------------------------------

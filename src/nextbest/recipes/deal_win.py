@@ -23,6 +23,7 @@ from nextbest.models.boosting import Boosting
 from nextbest.models.deal_history import NEVER, UNKNOWN, spells
 from nextbest.models.deal_rates import hashed
 from nextbest.models.stage_rates import lean
+from nextbest.recipes import deal_words
 from nextbest.recipes import deals as shared
 from nextbest.recipes import table as flat
 from nextbest.recipes.deal_panel import Known, at, panel
@@ -112,6 +113,16 @@ class DealWin:
         return (
             table if subject_ids is None else table.filter(pc.is_in(table["subject_id"], pa.array(list(subject_ids))))
         )
+
+    def words(self, ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> tuple[str, ...]:  # noqa: ANN401
+        """Give what an open deal's probability rests on beside its columns; nothing for a flat table."""
+        if self.table is not None or "rates" not in fitted.extra:
+            return ()
+        deals = self.known(ledger, as_of).deals
+        which = deals.open_at(deals.now)
+        deal = which[np.array(deals.ids.take(pa.array(which)).to_pylist()) == subject_id]
+        stage = learnt_stages(fitted, deals, deal, np.full(len(deal), deals.now))
+        return deal_words.win(fitted, deals, deal, stage, level=self.level) if len(deal) else ()
 
     def known(self, ledger: Any, as_of: datetime) -> Known:  # noqa: ANN401
         """Give deals, activities and accounts as of a moment."""

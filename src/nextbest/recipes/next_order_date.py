@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nextbest.ledger import analysis
 from nextbest.models import waiting
 from nextbest.models.order_history import day_of, purchases, summary
 from nextbest.models.pareto_nbd import ParetoNBD
 from nextbest.recipes import table as flat
+from nextbest.recipes import wait_words
 from nextbest.recipes.fitting import model_id, not_enough
 from nextbest.types import Fitted, Report
 
@@ -59,6 +61,15 @@ class NextOrderDate:
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401
         """Give one row per customer who ordered before `as_of`; columns as in `predict_orders`."""
         return self.predict_orders(_orders(ledger, as_of), fitted, as_of=as_of)
+
+    def words(self, ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> tuple[str, ...]:  # noqa: ANN401
+        """Give a customer's own pace, and what customers with such a pace did."""
+        orders = _orders(ledger, as_of)
+        own = orders.filter(pc.equal(orders["subject_id"], subject_id))
+        said = self.predict_orders(own, fitted, as_of=as_of).to_pylist()[0]
+        cut = day_of(as_of)
+        history = summary(purchases(_counted(own), before_day=cut), cut).to_pylist()[0]
+        return wait_words.words(history, said, level=self.level)
 
     def fit_orders(self, orders: pa.Table, *, as_of: datetime) -> Fitted:
         """Learn from a table of orders (`subject_id, ts, revenue`), all before `as_of`."""

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nextbest.models import deal_health, deal_rates, stages
 from nextbest.models.deal_history import UNKNOWN, spells
 from nextbest.models.deal_rates import hashed
+from nextbest.recipes import deal_words
 from nextbest.recipes import deals as shared
 from nextbest.recipes.deal_win import PREDICTION, DealWin, learnt_stages, probabilities
 from nextbest.types import Fitted
@@ -70,6 +72,13 @@ class Pipeline:
     ) -> pa.Table | None:
         """Give what the model of the win probability reads of the open deals."""
         return self._win().seen(ledger, fitted, as_of=as_of, subject_ids=subject_ids)
+
+    def words(self, ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> tuple[str, ...]:  # noqa: ANN401
+        """Give the state of an open deal, and what its win probability rests on."""
+        rows = self.predict(ledger, fitted, as_of=as_of)
+        row = rows.filter(pc.equal(rows["subject_id"], subject_id)).to_pylist()[0]
+        won = self._win().words(ledger, fitted, subject_id, as_of=as_of)
+        return *won[:1], *deal_words.health(row), *won[1:]
 
     def fit_known(self, known: Known, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401
         """Learn from deals as of a moment."""

@@ -22,7 +22,7 @@ from nextbest.features.sets import feature_set
 from nextbest.ledger import analysis
 from nextbest.models import kmeans, stability
 from nextbest.models.encode_values import numbers, plain
-from nextbest.recipes import flat_table, rfm, segment_names
+from nextbest.recipes import flat_table, rfm, segment_names, segment_words
 from nextbest.recipes.fitting import model_id, not_enough, training_subjects
 from nextbest.recipes.held_out_money import Difference, difference
 from nextbest.types import Fitted, Report
@@ -78,7 +78,9 @@ class Segments:
 
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401 (see types.Recipe)
         """Give `subject_id`, `segment` and `segment_confidence` (0 between two segments, 1 in the middle of one)."""
-        features = self._features(ledger, as_of)
+        return self._named(fitted, self._features(ledger, as_of))
+
+    def _named(self, fitted: Fitted, features: pa.Table) -> pa.Table:
         if self.method == "rfm":
             names = rfm.segments(features, fitted.extra["cuts"])
             confidence = pa.nulls(features.num_rows, pa.float64())
@@ -91,6 +93,15 @@ class Segments:
             "segment": pa.array(names, pa.string()),
             "segment_confidence": confidence,
         })  # fmt: skip
+
+    def words(self, ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> tuple[str, ...]:  # noqa: ANN401
+        """Give what sets a person's segment apart, and where they stand in it."""
+        features = self._features(ledger, as_of)
+        row = features.filter(pc.equal(features["subject_id"], subject_id))
+        said = self._named(fitted, row).to_pylist()[0]
+        values = row.drop_columns(["subject_id"]).to_pylist()[0]
+        described = fitted.report.details.get("segments", ())
+        return segment_words.words(values, said["segment"], said["segment_confidence"], described)
 
     def _groups(self, ledger: Any, features: pa.Table, report: Report) -> Fitted:  # noqa: ANN401
         names = [n for n in features.column_names if n != "subject_id"]

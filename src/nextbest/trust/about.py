@@ -25,6 +25,7 @@ _OF = {
     "segments": ("Which kinds of customers there are.", "customers"),
     "value": ("What each customer spends{days}.", "customers"),
 }
+_NO_CHANCE = frozenset({"rep_performance"})  # their label is looked at, and not predicted
 _CHURN = {
     "silence": ("Who stops ordering{days}.", "customers"),
     "subscription": ("Which subscribers leave{days}.", "subscribers"),
@@ -38,7 +39,7 @@ def about(fitted: Fitted) -> str:
     days = fitted.extra.get("horizon_days", fitted.settings.get("horizon_days"))
     within = f" within {days:g} days" if isinstance(days, int | float) and label is None else ""
     said = words[0].format(days=within) if words else ""
-    if label is None:
+    if label is None or fitted.recipe in _NO_CHANCE:
         name = fitted.recipe.replace("_", " ").capitalize()
         return said or (f"{name} over the next {days} days." if within else f"{name}.")
     positive = fitted.extra.get("positive", fitted.settings.get("positive"))
@@ -50,7 +51,8 @@ def about(fitted: Fitted) -> str:
 def rows_are(fitted: Fitted) -> str:
     """Give what the rows are that it learnt from: "deals", "customers", else "rows"."""
     words = _words(fitted)
-    return "rows" if words is None or fitted.settings.get("label") is not None else words[1]
+    flat = fitted.settings.get("label") is not None and fitted.recipe not in _NO_CHANCE
+    return "rows" if words is None or flat else words[1]
 
 
 def source(fitted: Fitted, *, given: bool) -> str:

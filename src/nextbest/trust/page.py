@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_TILES = 3
+_SAID_ABOVE = frozenset({"table", "label", "positive", "horizon_days"})
+_TOLD_FIRST = ("auc", "concordance", "captured_at_capacity", "seeds_found", "normalised_gini", "wape", "saved_share",
+               "median_absolute_error_days", "ece", "calibration_gap", "interval_held", "top_decile_lift",
+               "total_error", "mae")  # fmt: skip
+
+
 def page(card: Mapping[str, Any]) -> str:
     """Give the page of a card; every text of the card is escaped."""
     drawn: dict[str, Markup] = {}
@@ -30,6 +37,9 @@ def page(card: Mapping[str, Any]) -> str:
     score = tables.table(card["scorecard"], title="The card") if card["scorecard"] else None
     return _environment().get_template("card.html").render(
         card=card,
+        tiles=_tiles(card),
+        verdicts=list(dict.fromkeys(v["sentence"] for v in card["verdicts"])),
+        set_to={n: v for n, v in card["settings"].items() if (v or n == "seed") and n not in _SAID_ABOVE},
         drawn=drawn,
         added=added,
         facts=facts,
@@ -42,6 +52,13 @@ def page(card: Mapping[str, Any]) -> str:
     )  # fmt: skip
 
 
+def _tiles(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Give the few figures that stand at the top, the most telling first."""
+    known = {m["name"]: m for m in card["metrics"]}
+    found = [known[n] for n in _TOLD_FIRST if n in known]
+    return (found or list(card["metrics"]))[:_TILES]
+
+
 def _safe(svg: str) -> Markup:
     """Give a picture as it is: `plots` escapes every text in it."""
     return Markup(svg)  # noqa: S704
@@ -51,6 +68,8 @@ def figure(value: float | None) -> str:
     """Give a figure in three digits after the point, large ones in fewer."""
     if value is None:
         return ""
+    if float(value).is_integer() and abs(value) > 1:
+        return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
 
 

@@ -17,6 +17,8 @@ from nextbest.models import columns, contributions
 from nextbest.trust import changes
 from nextbest.trust.explain import Explanation
 from nextbest.trust.seen import Seen, seen
+from nextbest.trust.told import percent as _percent
+from nextbest.trust.told import told
 from nextbest.trust.words import teller
 
 if TYPE_CHECKING:
@@ -52,33 +54,43 @@ def explain_prediction(
     *table* stands in for the flat table of the recipe; *changeable* names the columns that can be changed. The
     threshold is the average prediction unless one is given. Raises `UnknownNameError` for an unknown subject.
     """
-    predicted = _predicted(ledger, fitted, subject_id, as_of=as_of, table=table)
+    recipe = _recipe(fitted, table)
+    predicted = _predicted(recipe, ledger, fitted, subject_id, as_of=as_of)
     tell = _words_for(ledger, fitted, None)
     said = [_told(tell, name, value) for name, value in predicted.items() if not name.endswith(_BOUNDS)]
-    lines = [f"{fitted.recipe}: {'; '.join(s for s in said if s)}."]
+    own = recipe.words(ledger, fitted, subject_id, as_of=as_of) if hasattr(recipe, "words") else ()
+    predicts = "; ".join(s for s in said if s) or f"nothing is predicted for '{subject_id}'"
+    lines = [f"{fitted.recipe}: {predicts}."]
+    details: dict[str, Any] = {
+        "prediction": predicted, "model_id": fitted.model_id, "as_of": as_of.isoformat(), "rests_on": list(own),
+    }  # fmt: skip
+    if all(value is None for value in predicted.values()):
+        return Explanation(what=fitted.recipe, subject_id=subject_id, sentences=(*lines, *own), details=details)
     row = seen(ledger, fitted, as_of=as_of, table=table, subject_ids=(subject_id,))
     others = row if isinstance(row, str) else seen(ledger, fitted, as_of=as_of, table=table)
-    details: dict[str, Any] = {"prediction": predicted, "model_id": fitted.model_id, "as_of": as_of.isoformat()}
     if isinstance(row, str) or isinstance(others, str):
-        details["reasons"] = _known(ledger, subject_id, as_of)
+        details["reasons"] = [] if own else _known(ledger, subject_id, as_of)
     else:
         tell = _words_for(ledger, fitted, others)
         details["reasons"] = contributions.reasons(
             row.model, row.features, count=MOST_REASONS, sentence=tell, background=others.features
         )[0]
         # Where the model's number is not what the recipe predicts, a threshold on it would say nothing.
-        details["changes"] = None if row.note else _changes(row, others, changeable, threshold)
+        wanted = tuple(changeable) or tuple(fitted.settings.get("changeable") or ())
+        details["changes"] = None if row.note else _changes(row, others, wanted, threshold)
+        lines += _unread(wanted, row)
         lines += _faithful(details["reasons"])
-    lines[1:1] = [_because(reason) for reason in details["reasons"]]
+    lines[1:1] = [*own, *(_because(reason) for reason in details["reasons"])]
     lines += _would(details.get("changes"), share=_is_share(predicted))
     return Explanation(what=fitted.recipe, subject_id=subject_id, sentences=tuple(lines), details=details)
 
 
-def _predicted(
-    ledger: Ledger, fitted: Fitted, subject_id: str, *, as_of: datetime, table: str | Path | pa.Table | None
-) -> dict[str, Any]:
+def _recipe(fitted: Fitted, table: str | Path | pa.Table | None) -> Any:  # noqa: ANN401 (any recipe)
     given = {} if table is None else {"table": table}
-    recipe = registry.make("recipes", fitted.recipe, {**fitted.settings, **given})
+    return registry.make("recipes", fitted.recipe, {**fitted.settings, **given})
+
+
+def _predicted(recipe: Any, ledger: Ledger, fitted: Fitted, subject_id: str, *, as_of: datetime) -> dict[str, Any]:  # noqa: ANN401
     if not getattr(recipe, "per_subject", True):
         raise UsageError(
             f"The recipe '{fitted.recipe}' says nothing about single subjects. Its rows: nextbest predict "
@@ -115,13 +127,19 @@ def _changes(row: Seen, others: Seen, changeable: Sequence[str], threshold: floa
 def _words_for(ledger: Ledger, fitted: Fitted, others: Seen | None) -> Teller:
     """Give what says a value: of a flat table beside the rest of the table, else in the words of the features."""
     label = fitted.settings.get("label")
-    tell = teller(ledger)
+    plain = _of_event(teller(ledger), fitted)
+
+    def tell(name: str, value: Any) -> str:  # noqa: ANN401 (any value of a feature or prediction)
+        return told(fitted, name, value) or plain(name, value)
+
     if label is None:
         return tell
     positive = fitted.extra.get("positive", fitted.settings.get("positive"))
     known = {} if others is None else columns.read_all(others.features, others.features.column_names)
 
     def said(name: str, value: Any) -> str:  # noqa: ANN401 (any value of a flat table)
+        if meant := told(fitted, name, value):
+            return meant
         if name in known:
             return beside(known[name], value)
         if name.endswith(_PROBABILITY) and isinstance(value, float):
@@ -129,6 +147,14 @@ def _words_for(ledger: Ledger, fitted: Fitted, others: Seen | None) -> Teller:
         return tell(name, value)
 
     return said
+
+
+def _of_event(tell: Teller, fitted: Fitted) -> Teller:
+    """Give a propensity without a name of its own the words of its event: "last coupon redeem 54 days ago"."""
+    event = fitted.settings.get("event")
+    if fitted.recipe != "propensity" or not event:
+        return tell
+    return lambda name, value: tell(name.replace(fitted.recipe, event, 1), value)
 
 
 def beside(column: columns.Column, value: Any) -> str:  # noqa: ANN401
@@ -147,6 +173,12 @@ def beside(column: columns.Column, value: Any) -> str:  # noqa: ANN401
     if max(lower, higher) < 0.6:
         return f"{words}, near the middle"
     return f"{words}, {'lower' if lower > higher else 'higher'} than in {_percent(max(lower, higher))} of rows"
+
+
+def _unread(wanted: Sequence[str], row: Seen) -> list[str]:
+    """Say which columns that may change the model does not read."""
+    found = [name for name in wanted if name not in row.features.column_names]
+    return [f"The model does not read {', '.join(found)}: changing that changes nothing."] if found else []
 
 
 def _because(reason: Mapping[str, Any]) -> str:
@@ -189,11 +221,6 @@ def _listed(alternative: Alternative) -> str:
 
 def _is_share(predicted: Mapping[str, Any]) -> bool:
     return any(name.endswith(_PROBABILITY) for name in predicted)
-
-
-def _percent(value: float) -> str:
-    share = 100 * value
-    return f"{share:.0f}%" if 1 <= share <= 99 else f"{share:.1f}%"
 
 
 def _told(tell: Teller, name: str, value: Any) -> str:  # noqa: ANN401 (any value of a prediction)

@@ -33,6 +33,7 @@ MOST_ROWS = 4_000  # enough that a share is known to about two points; a card ta
 MAIN = "model"
 _NUMBERS = frozenset({"auc", "mae", "rmse", "normalised_gini"})
 _NOT_AT_HAND = "The table that taught it was handed over in memory. Give `table` to see it."
+_LEANT = "Here the model's number is its own, before the stage's rate is weighed in."
 _PERIOD = "Here the model's number is the chance to leave in the present period, not yet over the whole horizon."
 
 
@@ -64,7 +65,8 @@ def seen(
     """
     model = fitted.parts.get(MAIN)
     if model is None:
-        return "This recipe has no single model that reads a table of columns."
+        several = f"It has several models ({', '.join(fitted.parts)}): no one of them gives the answer."
+        return several if len(fitted.parts) > 1 else "This recipe has no model that reads a table of columns."
     if not contributions.additive(model) and not _NUMBERS & set(fitted.report.metrics):
         return "The model of this recipe gives no number that columns could move."
     source = table if table is not None else fitted.settings.get("table")
@@ -109,7 +111,8 @@ def _asked(
         return None
     rows = rows.take(pa.array(_chosen(rows[SUBJECT].combine_chunks(), asked)))
     model = fitted.parts[MAIN]
-    note = _PERIOD if "hazard" in fitted.extra else ""
+    leans = fitted.extra.get("weight", 1) < 1 and "rates" in fitted.extra
+    note = _PERIOD if "causes" in fitted.extra or fitted.extra.get("by") == "duration" else _LEANT if leans else ""
     columns = _columns(model, rows, drop={SUBJECT})
     return Seen(model=model, subject_ids=rows[SUBJECT].combine_chunks(), features=rows.select(columns), note=note)
 

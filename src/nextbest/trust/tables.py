@@ -32,6 +32,19 @@ _TITLES = {
 }
 _SHARES = frozenset({"share", "rate", "conversion", "captured", "kept", "covered", "probability", "come"})
 _DRAWN = frozenset({"survival"})
+# A report that was kept comes back with its names in order of the alphabet: what a row is about comes first again.
+_FIRST = ("of", "stage", "rep", "segment", "segments", "activity", "forecast", "characteristic", "bin", "column",
+          "series", "from", "time")  # fmt: skip
+_LAST = ("bottleneck", "surely", "apart", "drivers", "medians")
+_SPANNED = ("odds_ratio_of_twice", "forecast", "rate")  # what plain `low` and `high` are the ends of
+_NAMES = {
+    "weight": "Weight of the model beside the stage's rate",
+    "by": "Told by",
+    "weight_of_trees": "Weight of the trees",
+    "odds_ratio_of_twice": "Odds of winning with twice as many, times",
+    "gap": "Largest gap",
+    "time": "Time ahead",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +91,10 @@ def tables(details: Mapping[str, Any]) -> tuple[list[Table], list[Facts]]:
 
 def table(rows: Sequence[Mapping[str, Any]], *, title: str, note: str = "") -> Table:
     """Give rows of plain values as a table; `x_low` and `x_high` stand in brackets behind `x`."""
+    rows = [_spanned(row) for row in rows]
     names = [n for n in dict.fromkeys(n for row in rows for n in row) if any(row.get(n) is not None for row in rows)]
     shown = [n for n in names if not _is_end(n, names)]
-    # Names first, numbers after them: the row is read from its name.
-    shown.sort(key=lambda n: _is_number(rows, n))
+    shown.sort(key=lambda n: (_place(n), _is_number(rows, n)))
     return Table(
         title=title,
         note=note,
@@ -94,7 +107,7 @@ def table(rows: Sequence[Mapping[str, Any]], *, title: str, note: str = "") -> T
 
 def heading(name: str) -> str:
     """Give a name as people read it: "share_of_time" is "Share of time"."""
-    words = name.replace("_", " ").strip()
+    words = _NAMES.get(name, name.replace("_", " ").strip())
     return words[:1].upper() + words[1:]
 
 
@@ -115,7 +128,23 @@ def said(value: Any, name: str = "") -> str:  # noqa: ANN401 (any plain value)
 
 def _part(value: Any) -> str:  # noqa: ANN401
     """Give one of a list: a row of a name and a number as "visits -0.93"."""
-    return " ".join(said(v, str(k)) for k, v in value.items()) if isinstance(value, Mapping) else said(value)
+    if not isinstance(value, Mapping):
+        return said(value)
+    names = [str(n) for n in value]
+    shown = [n for n in names if not _is_end(n, names)]
+    return " ".join(_cell(value, n, names) for n in sorted(shown, key=lambda n: _is_number([value], n)))
+
+
+def _spanned(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a row whose `low` and `high` say of what they are the ends."""
+    of = next((n for n in _SPANNED if n in row), None)
+    if of is None or "low" not in row or "high" not in row:
+        return row
+    return {{"low": f"{of}{LOW}", "high": f"{of}{HIGH}"}.get(n, n): v for n, v in row.items()}
+
+
+def _place(name: str) -> int:
+    return _FIRST.index(name) - len(_FIRST) if name in _FIRST else 1 + _LAST.index(name) if name in _LAST else 0
 
 
 def _rows(value: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401

@@ -1,0 +1,43 @@
+"""What sets somebody's segment apart, and where they stand, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nextbest.features.sentences import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MOST = 3
+BORDER = 0.1  # of the confidence, which is 0 on the border between two segments
+
+
+def words(
+    row: Mapping[str, Any], segment: str, confidence: float | None, described: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Give, per column that sets the segment apart most, the person's value beside the middle of it and of others."""
+    own = next((d for d in described if d["segment"] == segment), {})
+    others = [d for d in described if d["segment"] != segment and "medians" in d]
+    found = [
+        _beside(d["column"], row.get(d["column"]), own["medians"], [o["medians"] for o in others])
+        for d in own.get("drivers", ())[:MOST]
+    ]
+    if not found:  # the grid: it is cut by these columns alone
+        found = [f"{_capital(sentence(name, value))}." for name, value in row.items()]
+    if confidence is not None and confidence < BORDER:
+        found.append("They stand near the border to another segment.")
+    return tuple(found)
+
+
+def _beside(name: str, value: Any, own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:  # noqa: ANN401
+    known = sorted(o[name] for o in others if o.get(name) is not None)
+    elsewhere = "" if not known else sentence(name, known[0])
+    if len(known) > 1 and sentence(name, known[-1]) != elsewhere:
+        elsewhere = f"from {elsewhere} to {sentence(name, known[-1])}"
+    middle = f"the middle of the segment: {sentence(name, own.get(name))}"
+    return f"{_capital(sentence(name, value))} ({middle}{f'; of the others: {elsewhere}' if elsewhere else ''})."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
