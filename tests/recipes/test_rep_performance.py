@@ -161,3 +161,14 @@ def test_deals_of_the_ledger_are_compared(tmp_path: Path) -> None:
     assert sorted(said["rep"].to_pylist()) == ["r0", "r1", "r2", "r3"]
     assert sum(said["deals"].to_pylist()) == 200
     assert fitted.report.details["activities"] == []
+
+
+def test_columns_come_in_the_order_to_read_them(tmp_path: Path) -> None:
+    """A model that was kept gives the columns of the one that was fitted, the rep first."""
+    table = _deals(spread=0.5, seed=9)
+    with create(tmp_path / "w", clock=lambda: AS_OF) as ledger:
+        fitted = nb.fit(ledger, _recipe(table), as_of=AS_OF)
+        fresh = nb.predict(ledger, fitted, table=table)
+        kept = nb.predict(ledger, "rep_performance", table=table)
+    assert fresh.equals(kept)
+    assert kept.column_names[:4] == ["rep", "deals", "wins", "win_rate"]

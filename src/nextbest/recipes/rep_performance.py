@@ -86,7 +86,8 @@ class RepPerformance:
 
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401, ARG002
         """Give per rep deals, wins, the win rate that the mix gives, and what goes with the rep, with intervals."""
-        return pa.Table.from_pylist(list(fitted.extra["reps"]))
+        # A model that was kept comes back with its facts by name: the order here is the one to read them in.
+        return pa.Table.from_pylist([{name: row[name] for name in _COLUMNS} for row in fitted.extra["reps"]])
 
     def _deals(self, ledger: Any, as_of: datetime) -> rep_deals.Deals:  # noqa: ANN401
         if self.landmark_days < 1:
@@ -104,6 +105,12 @@ class RepPerformance:
             "positive": self.positive, "lost": self.lost, "days": list(self.days), "mix": list(self.mix),
             "activities": list(self.activities), "landmark_days": self.landmark_days, "seed": self.seed,
         }  # fmt: skip
+
+
+_LENGTH = ("length_ratio_low", "length_ratio", "length_ratio_high")
+_COLUMNS = (
+    "rep", "deals", "wins", "win_rate", "expected_win_rate", "difference_low", "difference", "difference_high", *_LENGTH
+)  # fmt: skip
 
 
 def _missing(deals: rep_deals.Deals) -> str:
@@ -175,11 +182,10 @@ def _rows(
 
 
 def _length_of(length: rep_effects.Effects | None, place: int) -> dict[str, float | None]:
-    names = ("length_ratio_low", "length_ratio", "length_ratio_high")
     if length is None:
-        return dict.fromkeys(names)
+        return dict.fromkeys(_LENGTH)
     ends = [float(np.exp(length.effect[place] + sign * _Z90 * length.error[place])) for sign in (-1, 0, 1)]
-    return dict(zip(names, (round(e, 3) for e in ends), strict=True))
+    return dict(zip(_LENGTH, (round(e, 3) for e in ends), strict=True))
 
 
 def _figures(
