@@ -191,3 +191,23 @@ def test_a_fitted_model_says_what_it_reads(fitted: Boosting) -> None:
     """The columns read are the table's, and the document names the preset."""
     assert fitted.columns == ("spend", "days", "plan", "asked")
     assert fitted_state(fitted)[0]["preset"] == "thousands"
+
+
+def test_rows_of_one_subject_widen_the_interval() -> None:
+    """The rate among subjects alike lies in its 90% interval in 84 of 100 cases and more, of seven rows per subject.
+
+    Rows counted as if they were of different subjects gave narrower ones.
+    """
+    asked = np.linspace(-1.5, 1.5, 7)
+    own = np.random.default_rng([1, 13]).normal(0, 1.5, 4_000)
+    true = np.array([(1 / (1 + np.exp(-(-0.5 + 0.8 * v + own)))).mean() for v in asked])
+    held = []
+    for seed in range(12):
+        draw = np.random.default_rng([seed, 12])
+        x, habit = draw.normal(size=250).repeat(7), draw.normal(0, 1.5, 250).repeat(7)
+        actual = (draw.random(1_750) < 1 / (1 + np.exp(-(-0.5 + 0.8 * x + habit)))).astype(np.float64)
+        rows = pa.table({"subject_id": np.arange(250).repeat(7).astype(str), "x": x, "z": draw.normal(size=1_750)})
+        model = Boosting(seed=seed, num_threads=1).fit(rows, pa.table({"label": actual}))
+        said = model.predict(pa.table({"x": asked, "z": np.zeros(7)}))
+        held.append(((said["low"].to_numpy() <= true) & (true <= said["high"].to_numpy())).mean())
+    assert np.mean(held) >= 0.84

@@ -107,7 +107,7 @@ def learn(
     with ThreadPoolExecutor(max_workers=1 if table.threads > 1 else model.num_threads) as pool:
         learnt = list(pool.map(table.split, chosen))
     encoder, linear, grown = kept or learnt[0][0]
-    held_out = cross_fit.gathered([judged for _, judged in learnt], table.actual, seed=model.seed)
+    held_out = cross_fit.gathered([judged for _, judged in learnt], table.actual, seed=model.seed, groups=table.groups)
     document = {
         "format": _FORMAT, "task": model.task, "preset": size.name, "rows": len(table.actual),
         "encoder": encoder.document(), "linear": linear.document(),

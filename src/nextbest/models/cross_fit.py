@@ -32,13 +32,17 @@ _MOST_HELD_OUT = 200_000  # the AUC of so many rows is known to a thousandth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """Rows that judged: their place in the table, the part they were held out with, both scores, and the label."""
+    """Rows that judged: their place in the table, the part they were held out with, both scores, and the label.
+
+    `subject` numbers whose row it is, where a subject may have several.
+    """
 
     rows: Places
     part: Places
     straight: Vector
     grown: Vector
     actual: Vector
+    subject: Places | None = None
 
     def of(self, chosen: NDArray[np.bool_]) -> HeldOut:
         """Give some of the rows."""
@@ -48,6 +52,7 @@ class HeldOut:
             straight=self.straight[chosen],
             grown=self.grown[chosen],
             actual=self.actual[chosen],
+            subject=None if self.subject is None else self.subject[chosen],
         )
 
 
@@ -61,25 +66,35 @@ def splits(actual: Vector, count: int, *, seed: int, groups: Sequence[str] | Non
     return [(np.flatnonzero(fold != 0), np.flatnonzero(fold == 0))]
 
 
-def gathered(parts: Sequence[tuple[Places, Vector, Vector]], actual: Vector, *, seed: int) -> HeldOut:
+def gathered(
+    parts: Sequence[tuple[Places, Vector, Vector]],
+    actual: Vector,
+    *,
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> HeldOut:
     """Give (rows, linear score, tree score) of every split as one; a single part is cut in two for `crosswise`."""
     rows = np.concatenate([p[0] for p in parts])
     if len(parts) > 1:
         part = np.concatenate([np.full(len(p[0]), k) for k, p in enumerate(parts)])
     else:
-        part = folds.assign(actual[rows], 2, seed=seed)
+        own = None if groups is None else [groups[i] for i in rows]
+        part = folds.assign(actual[rows], 2, seed=seed, groups=own)
     straight, grown = (np.concatenate([p[i] for p in parts]) for i in (1, 2))
     order = np.argsort(rows, kind="stable")
+    whose = None if groups is None else np.unique(np.asarray(groups)[rows[order]], return_inverse=True)[1]
     return HeldOut(
-        rows=rows[order], part=part[order], straight=straight[order], grown=grown[order], actual=actual[rows[order]]
-    )
+        rows=rows[order], part=part[order], straight=straight[order], grown=grown[order], actual=actual[rows[order]],
+        subject=whose,
+    )  # fmt: skip
 
 
 def learn_blend(held_out: HeldOut, *, task: str, level: float) -> dict[str, Any]:
     """Give the weight of the trees, the calibration and the interval, all from held-out scores."""
     document = _learn_response(held_out, task)
     predicted = response(document, blended(document, held_out.straight, held_out.grown))
-    return {**document, "interval": intervals.fit(predicted, held_out.actual, task=task, level=level)}
+    interval = intervals.fit(predicted, held_out.actual, task=task, level=level, subject=held_out.subject)
+    return {**document, "interval": interval}
 
 
 def crosswise(held_out: HeldOut, *, task: str, asked: Sequence[int] | None = None) -> Vector:
