@@ -12,6 +12,7 @@ import pytest
 from nextbest import registry, verbs
 from nextbest.errors import ConfigError, UsageError
 from nextbest.ledger import analysis, archive, create, open_ledger
+from nextbest.recipes import judged, moments
 from nextbest.recipes.propensity import HABIT, RECENCY, Propensity
 
 if TYPE_CHECKING:
@@ -44,6 +45,20 @@ def _shop(ledger: Ledger, *, customers: int = 300, seed: int = 0) -> None:
     archive.append(ledger, "order_line", rows, source="made up")
 
 
+def test_few_rows_that_judge_are_told() -> None:
+    """When fewer than 30 rows of a class judge, the report warns of the ranking; with more it does not."""
+    draw = np.random.default_rng(6)
+    words = moments.Words(events="e", happened="did", happened_not="did not", judged_on="x", load="e")
+    for yes, warned in ((12, 1), (40, 0)):
+        actual = np.repeat([1.0, 0.0], [yes, 200])
+        found = judged.Judged(actual=actual, ours=draw.random(len(actual)), baselines={})
+        asked = moments.Asked(
+            recipe="r", horizon_days=30, span=(0, 10**14), rows=lambda _: None, words=words,  # type: ignore[arg-type,return-value]
+            baselines=lambda *_: {}, against="", against_word="",
+        )  # fmt: skip
+        assert len(moments._cautions(found, asked)) == warned
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     """Give a made-up shop, for reading only, that declares two propensities."""
@@ -68,6 +83,7 @@ def test_an_event_is_learnt_out_of_time_beside_habit(shop: Ledger) -> None:
     assert {RECENCY, HABIT, "majority"} <= set(report.baselines)
     assert report.intervals["auc"][0] > 0.6
     assert "habit" in report.why
+    assert report.details["cautions"] == []  # enough rows judged
     said = recipe.predict(shop, fitted, as_of=AS_OF)
     low, mid, high = (said[f"propensity_probability{e}"].to_numpy() for e in ("_low", "", "_high"))
     assert np.all((low >= 0) & (low <= mid) & (mid <= high) & (high <= 1))

@@ -232,7 +232,11 @@ def _report(report: Report, asked: Asked, judgement: judged.Judged, every: Panel
         baselines=judgement.baseline_metrics(),
         left_out=model.left_out,
         top_features=contributions.top_features(model, every.features),
-        details={**judgement.details(), "dates": {"from": iso(asked.first)[:10], "to": iso(asked.span[1])[:10]}},
+        details={
+            **judgement.details(),
+            "cautions": _cautions(judgement, asked),
+            "dates": {"from": iso(asked.first)[:10], "to": iso(asked.span[1])[:10]},
+        },
     )
 
 
