@@ -135,7 +135,7 @@ def test_too_little_is_told(shop: Ledger) -> None:
     assert none.status == "not_enough_data"
     assert "no 'coupon_redeem' events" in none.why
     rare = Propensity(event="order_line", where="category == 'gold'").fit(shop, as_of=AS_OF).report
-    assert "0 had 'order_line' with category == 'gold'" in rare.why
+    assert "events meets the condition category == 'gold'" in rare.why
     long = Propensity(event="order_line", horizon_days=200).fit(shop, as_of=AS_OF).report
     assert "needs 600" in long.why
 
@@ -150,3 +150,23 @@ def test_a_table_answers_too() -> None:
     fitted = recipe.fit(None, as_of=AS_OF)
     assert fitted.report.status == "ok"
     assert recipe.predict(None, fitted, as_of=AS_OF)["clicks_probability"].null_count == 0
+
+
+def test_a_nameless_propensity_is_explained_by_its_event(shop: Ledger) -> None:
+    """What happened is called by the event: nobody has ever seen a "propensity"."""
+    fitted = verbs.fit(shop, Propensity(event="order_line", horizon_days=30), as_of=AS_OF)
+    told = " ".join(verbs.explain(shop, "propensity", "c1", as_of=AS_OF).sentences)
+    assert fitted.report.status == "ok"
+    assert "order line probability" in told
+    assert "last propensity" not in told
+
+
+def test_a_condition_that_nothing_meets_is_told_with_what_the_column_holds(shop: Ledger) -> None:
+    """More history would not help a misspelt value; the values that are there do."""
+    report = Propensity(event="order_line", where="category == 'Fruit'").fit(shop, as_of=AS_OF).report
+    assert report.status == "not_enough_data"
+    assert "None of the" in report.why
+    assert "'category' holds" in report.why
+    assert "'fruit'" in report.why
+    nothing = Propensity(event="order_line", where="discount > 1").fit(shop, as_of=AS_OF).report
+    assert "'discount' is empty in all of them" in nothing.why

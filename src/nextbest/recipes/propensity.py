@@ -26,7 +26,7 @@ from nextbest.recipes import table as flat
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
 from nextbest.recipes.table_model import refuse_without_table
 from nextbest.recipes.timeline import DAY_US, moment_of
-from nextbest.types import Fitted
+from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +116,8 @@ class Propensity:
         if not self.event:
             raise UsageError("Which event? Give event, such as event='order_line' (and where), or a table and label.")
         happened = timeline.read(ledger, self.event, before=as_of, where=self.where)
+        if len(happened.ts) and happened.wanted is not None and not happened.wanted.any():
+            return self._unmet(ledger, as_of, len(happened.ts))
         features = self._features(ledger) if len(happened.ts) else ()
 
         def rows(cut: int) -> Panel:
@@ -130,6 +132,13 @@ class Propensity:
             ),
             as_of=as_of,
         )  # fmt: skip
+
+    def _unmet(self, ledger: Any, as_of: datetime, events: int) -> Learnt:  # noqa: ANN401
+        """Give the answer where no event meets the condition: more history would not help, another condition does."""
+        held = timeline.unmet(ledger, self.event, before=as_of, where=self.where)
+        why = f"None of the {events:,} '{self.event}' events meets the condition {self.where}. {held} Correct `where`."
+        report = Report(recipe=self.name, status="not_enough_data", as_of=as_of.isoformat(), why=why)
+        return moments.Learnt(report=report)
 
     def _features(self, ledger: Any) -> tuple[Feature, ...]:  # noqa: ANN401
         """Give the workspace's features, and how often and how long ago the event itself happened."""

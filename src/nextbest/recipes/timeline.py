@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DAY_US = 86_400_000_000
+_SHOWN = 6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -67,6 +68,18 @@ def read(ledger: Any, kind: str, *, before: datetime, where: str = "") -> Timeli
     rows = analysis.table(ledger, kind, columns=columns, before=before)
     met = evaluate(condition, rows).to_numpy(zero_copy_only=False).astype(bool) if where.strip() else None
     return of_rows(kind, rows, met)
+
+
+def unmet(ledger: Any, kind: str, *, before: datetime, where: str) -> str:  # noqa: ANN401 (a ledger)
+    """Say what the columns of a condition hold, where no event meets it: a value may be spelt otherwise."""
+    said = []
+    for name in sorted(parse(where, gives="boolean").columns):
+        column = analysis.table(ledger, kind, columns=(name,), before=before)[name].drop_null()
+        most = sorted(pc.value_counts(column).to_pylist(), key=lambda found: (-found["counts"], str(found["values"])))
+        shown = ", ".join(f"'{found['values']}'" for found in most[:_SHOWN])
+        more = f" and {len(most) - _SHOWN} more" if len(most) > _SHOWN else ""
+        said.append(f"'{name}' holds {shown}{more}." if most else f"'{name}' is empty in all of them.")
+    return " ".join(said)
 
 
 def of_rows(kind: str, rows: pa.Table, wanted: NDArray[np.bool_] | None = None) -> Timeline:
