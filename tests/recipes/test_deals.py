@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,8 @@ from tests.recipes.pipelines import World, moment, world
 
 from nextbest import verbs
 from nextbest.ledger import archive, create
-from nextbest.models import deal_features, deal_rates
+from nextbest.models import deal_features, deal_rates, stage_rates
+from nextbest.models.deal_history import DAY, NEVER
 from nextbest.recipes import deal_win_judged, sales_forecast_judged
 from nextbest.recipes import deals as shared
 from nextbest.recipes.deal_panel import Known
@@ -158,6 +160,27 @@ def test_a_few_periods_do_not_beat_anything() -> None:
     said = sales_forecast_judged._against(sales_forecast_judged._score(periods, "forecast"), scores, periods)
     assert "It was nearer, not surely, than last period" in said
     assert "It beats weighted pipeline" in said
+
+
+def test_quick_wins_do_not_pass_for_a_high_win_rate() -> None:
+    """Where wins take 30 days and losses 120, the rate of deals that are over is too high, and that is said."""
+    off, fair, said = [], [], []
+    for seed in range(20):
+        draw = np.random.default_rng([seed, 84])
+        opened, won = draw.integers(0, 365, 730) * DAY, draw.random(730) < 0.3
+        closed = opened + (np.where(won, draw.exponential(30, 730), draw.exponential(120, 730)) * DAY).astype(np.int64)
+        over = closed < 365 * DAY
+        deals = SimpleNamespace(
+            now=365 * DAY, opened=opened, closed=np.where(over, closed, NEVER), won=won & over,
+            over=lambda over=over: np.flatnonzero(over),
+        )  # fmt: skip
+        off.append(won[over].mean())
+        fair.append(stage_rates.rate_of_all_begun(deals))  # type: ignore[arg-type]
+        said += deal_win_judged._leaning(deals)  # type: ignore[arg-type]
+    assert len(said) >= 15
+    assert all("Probabilities lean high" in sentence for sentence in said)
+    assert np.mean(off) > 0.35
+    assert np.mean(fair) == pytest.approx(0.3, abs=0.02)
 
 
 def test_beating_the_stage_rate_is_only_said_with_its_interval() -> None:

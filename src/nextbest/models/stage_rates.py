@@ -83,6 +83,23 @@ def stage_rates(deals: Deals, seen: Spells, *, before: int) -> StageRates:
     )
 
 
+def rate_of_all_begun(deals: Deals) -> float:
+    """Give the win rate of deals that began, from those that are over; NaN when none is.
+
+    Deals that take long are more often still open, so among those that are over the quick ones are too many. Each
+    counts by the inverse of the share of deals that began long enough ago to have been seen to their end (Horvitz and
+    Thompson 1952; Robins and Rotnitzky 1992 for censoring).
+    """
+    over = deals.over()
+    if not len(over):
+        return float("nan")
+    seen_for = np.sort(deals.now - deals.opened)
+    lived = deals.closed[over] - deals.opened[over]
+    share = 1 - np.searchsorted(seen_for, lived, side="left") / len(seen_for)
+    weight = 1 / np.maximum(share, 1 / len(seen_for))
+    return float((weight * deals.won[over]).sum() / weight.sum())
+
+
 def lean(stage: Floats, model: Floats, weight: float) -> Floats:
     """Give the probabilities between the stage's rate (weight 0) and the model's (weight 1)."""
     a, b = (np.log(np.clip(p, _CERTAIN, 1 - _CERTAIN) / np.clip(1 - p, _CERTAIN, 1)) for p in (stage, model))

@@ -54,6 +54,7 @@ def judge(known: Known, report: Report, *, seed: int = 0) -> Judgement:
     still = len(deals.open_at(deals.now))
     if still:
         cautions.append(f"{still} deals are still open; what comes of them is not known and did not teach.")
+    cautions += _leaning(deals)
     dates = {"from": shared.day_of(int(deals.opened.min())), "to": shared.day_of(deals.now)}
     report = replace(report, details={"cautions": cautions, "dates": dates}, left_out=_left_out(deals))
     cut = _latest(deals, NEVER)
@@ -95,6 +96,22 @@ def judge(known: Known, report: Report, *, seed: int = 0) -> Judgement:
         rows=every,
         probability=lean(_stage_rate(rates, deals, every), _said(fitted, every), weight),
     )
+
+
+def _leaning(deals: Deals) -> list[str]:
+    """Say that the deals that are over are no fair sample, where they clearly are not: by more than twice the error."""
+    over = deals.over()
+    if not len(over):
+        return []
+    seen, fair = float(deals.won[over].mean()), stage_rates.rate_of_all_begun(deals)
+    if abs(seen - fair) <= 2 * np.sqrt(seen * (1 - seen) / len(over)):
+        return []
+    quick, slow, lean_to = ("won", "lost", "high") if seen > fair else ("lost", "won", "low")
+    said = (
+        f"Deals that are {quick} end sooner than those that are {slow}. Of deals that are over {seen:.0%} were won; of"
+        f" all that began about {fair:.0%} will be. Probabilities lean {lean_to} until the history is longer."
+    )
+    return [said]
 
 
 def _latest(deals: Deals, before: int) -> int:
