@@ -22,6 +22,15 @@ def test_a_setting_of_another_type_is_refused() -> None:
         registry.make("policies", "greedy", {"explore": "0.1"})
 
 
+def test_a_wrong_setting_is_told_in_plain_words() -> None:
+    """The kind of value that is wanted is said; a horizon of no or negative days is refused for every recipe."""
+    with pytest.raises(ConfigError, match="cannot be 'abc': it has to be a whole number"):
+        registry.make("recipes", "churn", {"horizon_days": "abc"})
+    for recipe in ("churn", "propensity", "value", "next_order_date"):
+        with pytest.raises(ConfigError, match="a number of days from 1 up"):
+            registry.make("recipes", recipe, {"horizon_days": -5})
+
+
 def test_texts_become_what_the_setting_holds() -> None:
     """Numbers, yes and no, lists and words are read from text by the type of the setting."""
     read = registry.from_text("policies", "greedy", {"explore": "0.25"})

@@ -60,6 +60,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 
+_HORIZON = "horizon_days"  # looking backwards, or nowhere, is never meant
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
 def names(group: str) -> list[str]:
     """Give the names in a group (recipes, policies, models, measures, channels), sorted."""
     if group not in BUILT_IN:
@@ -123,11 +127,21 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 
 def _checked(name: str, key: str, value: Any, hint: Any) -> Any:  # noqa: ANN401 (any setting of any maker)
     try:
-        return msgspec.convert(value, hint)
+        found = msgspec.convert(value, hint)
     except TypeError:  # a type that is checked by the maker itself, such as a table
         return value
     except msgspec.ValidationError as error:
-        raise ConfigError(f"The setting '{key}' of '{name}' cannot be {value!r}: {error}.") from error
+        said = _wanted(hint) or f"{error}."
+        raise ConfigError(f"The setting '{key}' of '{name}' cannot be {value!r}: {said}") from error
+    if key == _HORIZON and isinstance(found, int | float) and not found > 0:
+        raise ConfigError(f"The setting '{key}' of '{name}' cannot be {value!r}: it is a number of days from 1 up.")
+    return found
+
+
+def _wanted(hint: Any) -> str:  # noqa: ANN401 (any annotation)
+    """Say what a setting has to be, where that is one plain thing; '' for anything else."""
+    kinds = [_WORDS[k] for k in (hint, *get_args(hint)) if isinstance(k, type) and k in _WORDS]
+    return f"it has to be {kinds[0]}." if len(kinds) == 1 else ""
 
 
 def _from_text(hint: Any, text: str) -> Any:  # noqa: ANN401 (any setting of any maker)

@@ -102,3 +102,11 @@ def test_one_of_two_ways_to_name_the_list(shop: Ledger) -> None:
         Audience().fit(shop, as_of=AS_OF)
     with pytest.raises(UsageError, match="between 0 and 1"):
         Audience(seeds=SEEDS, share=10).fit(shop, as_of=AS_OF)
+
+
+def test_in_an_empty_workspace_there_is_nobody_to_match(tmp_path: Path) -> None:
+    """Nothing known is an answer that says what to load."""
+    with create(tmp_path / "w") as ledger:
+        report = Audience(seeds=("ann",)).fit(ledger, as_of=datetime(2026, 1, 1, tzinfo=UTC)).report
+    assert report.status == "not_enough_data"
+    assert "load orders" in report.why

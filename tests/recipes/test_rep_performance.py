@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import nextbest as nb
+from nextbest.errors import UsageError
 from nextbest.ledger import archive, create
 from nextbest.models import rep_effects
 from nextbest.recipes import rep_activities
@@ -172,3 +173,9 @@ def test_columns_come_in_the_order_to_read_them(tmp_path: Path) -> None:
         kept = nb.predict(ledger, "rep_performance", table=table)
     assert fresh.equals(kept)
     assert kept.column_names[:4] == ["rep", "deals", "wins", "win_rate"]
+
+
+def test_a_value_that_no_deal_has_is_refused() -> None:
+    """Without the value that means won every deal would be lost: the values that are there are told instead."""
+    with pytest.raises(UsageError, match=r"No row of 'stage' is 'true'.*The values are: 'Lost', 'Won'"):
+        RepPerformance(table=_deals(spread=0.5, seed=9), rep="agent", label="stage").fit(None, as_of=AS_OF)

@@ -27,7 +27,8 @@ from nextbest.ledger.workspace import digest
 from nextbest.models import evaluate, store
 from nextbest.recipes import flat_table
 from nextbest.recipes import table as flat
-from nextbest.recipes.fitting import probabilities
+from nextbest.recipes.fitting import not_enough, probabilities
+from nextbest.types import Report
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nextbest.recipes.judged import Judged
-    from nextbest.types import Fitted, Recipe, Report
+    from nextbest.types import Fitted, Recipe
 
 SCORE = "lookalike_score"
 _LABEL = "on the list"
@@ -62,8 +63,12 @@ class Audience:
         """Learn what sets the seeds apart from everyone else, as of the moment; judged on seeds that were held out."""
         if not 0 < self.share < 1:
             raise UsageError(f"share is the part of everyone that is wanted, between 0 and 1. Got {self.share}.")
-        seeds = self._seeds(ledger, as_of)
-        features = build(ledger, feature_set(ledger), as_of=as_of)
+        seeds, known = self._seeds(ledger, as_of), feature_set(ledger)
+        if not known:
+            why = "Nothing is known of anybody: load orders, visits or other events of the people first."
+            report = Report(recipe=self.name, status="not_enough_data", as_of=as_of.isoformat(), why=why)
+            return not_enough(self.name, self._settings(), report)
+        features = build(ledger, known, as_of=as_of)
         on_list = pc.is_in(features["subject_id"], pa.array(sorted(seeds), pa.string()))
         rows = features.append_column(_LABEL, pc.if_else(on_list, "yes", "no"))
         asked = flat.Asked(

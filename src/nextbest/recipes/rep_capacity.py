@@ -186,9 +186,10 @@ def _from_ledger(ledger: Any, as_of: datetime) -> Panel:  # noqa: ANN401
 def _missing(seen: Panel) -> str:
     accounts, rows = len(seen.names), len(seen.order)
     periods = rows / accounts + 1 if accounts else 0.0
+    each = f" with {periods:.1f} periods each" if accounts else ""
     if accounts < FEWEST_ACCOUNTS or periods < FEWEST_PERIODS:
         return (
-            f"There are {accounts} accounts with {periods:.1f} periods each; at least {FEWEST_ACCOUNTS} accounts and "
+            f"There are {accounts} accounts{each}; at least {FEWEST_ACCOUNTS} accounts and "
             f"{FEWEST_PERIODS} periods are needed. Load a longer history, or more accounts."
         )
     if np.ptp(seen.periods.effort) == 0:

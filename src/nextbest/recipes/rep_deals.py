@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nextbest.errors import UsageError
 from nextbest.ledger import analysis
 from nextbest.models import deal_history, encode_values
 from nextbest.models.deal_history import DAY
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
+_SHOWN = 6
 _MIX = ("product", "pipeline", "lead_source", "deal_type")
 
 
@@ -94,6 +96,13 @@ def from_table(
         over = pc.and_(over, pc.is_in(said, pa.array([positive, lost])))
     use = pc.fill_null(over, fill_value=False)
     kept, owner, said = raw.filter(use), owner.filter(use), said.filter(use)
+    values = sorted(pc.unique(said).to_pylist())
+    if values and positive not in values:
+        shown = ", ".join(f"'{v}'" for v in values[:_SHOWN]) + (" ..." if len(values) > _SHOWN else "")
+        raise UsageError(
+            f"No row of '{label}' is '{positive}'. Which value means that the deal was won? Give positive (on the "
+            f"command line: --positive). The values are: {shown}."
+        )
     names, place = np.unique(np.array(owner.to_pylist(), dtype=object).astype(str), return_inverse=True)
     done = {name: encode_values.numbers(encode_values.plain(kept[name])) for name in activities}
     return Deals(
