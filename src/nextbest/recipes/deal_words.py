@@ -49,14 +49,18 @@ def health(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Give the state of an open deal from its row of the pipeline."""
     if row.get("days_in_stage") is None:
         return ()
-    found = [f"It has been there for {row['days_in_stage']:,.0f} days."]
+    found = [f"It has been there for {_days(row['days_in_stage'])}."]
     if row["stalled"] is None:
         found.append("Too few deals that were won passed there to say when one is stalled.")
     else:
-        after = f"Nine of ten deals that were won left it within {row['stalled_after_days']:,.0f} days"
+        after = f"Nine of ten deals that were won left it within {_days(row['stalled_after_days'])}"
         found.append(f"{after}: it is {'stalled' if row['stalled'] else 'not stalled'}.")
     if row["unusually_unlikely"]:
         found.append("Nine of ten deals that were won had a better chance at that stage: it is unusually unlikely.")
     if row["next_stage"] is not None and row["next_stage_date"] is not None:
         found.append(f"Most that go on go to '{row['next_stage']}', half of them by {row['next_stage_date']}.")
     return tuple(found)
+
+
+def _days(count: float) -> str:
+    return "1 day" if round(count) == 1 else f"{count:,.0f} days"

@@ -117,10 +117,10 @@ def _leads(scores: dict[str, dict[str, float]], periods: list[dict[str, Any]]) -
         both = [p for p in periods if name in p]
         gap = np.array([abs(p["forecast"] - p["actual"]) - abs(p[name] - p["actual"]) for p in both])
         if len(gap) >= FEWEST_TO_TELL:
-            reach = float(stdtrit(len(gap) - 1, 0.975)) * float(gap.std(ddof=1)) / np.sqrt(len(gap))
+            reach = float(stdtrit(len(gap) - 1, 0.975)) * float(gap.std(ddof=1) / np.sqrt(len(gap)))
             found[f"error minus {name}"] = round(float(gap.mean()) - reach, 2), round(float(gap.mean()) + reach, 2)
     return found
 
 
 def _round(value: Any) -> Any:  # noqa: ANN401 (text or a number)
-    return round(value, 2) if isinstance(value, float) else value
+    return round(float(value), 2) if isinstance(value, float) else value

@@ -22,6 +22,7 @@ def words(
     found = [
         _beside(d["column"], row.get(d["column"]), own["medians"], [o["medians"] for o in others])
         for d in own.get("drivers", ())[:MOST]
+        if d["deviations"]
     ]
     if not found:  # the grid: it is cut by these columns alone
         found = [f"{_capital(sentence(name, value))}." for name, value in row.items()]
@@ -31,12 +32,17 @@ def words(
 
 
 def _beside(name: str, value: Any, own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:  # noqa: ANN401
+    """Give "5 orders in the last 365 days (middle of the segment: 6; of the others: 2 to 3)."."""
     known = sorted(o[name] for o in others if o.get(name) is not None)
-    elsewhere = "" if not known else sentence(name, known[0])
-    if len(known) > 1 and sentence(name, known[-1]) != elsewhere:
-        elsewhere = f"from {elsewhere} to {sentence(name, known[-1])}"
-    middle = f"the middle of the segment: {sentence(name, own.get(name))}"
-    return f"{_capital(sentence(name, value))} ({middle}{f'; of the others: {elsewhere}' if elsewhere else ''})."
+    ends = list(dict.fromkeys(_short(k) for k in (*known[:1], *known[-1:])))
+    elsewhere = f"; of the others: {' to '.join(ends)}" if ends else ""
+    return f"{_capital(sentence(name, value))} (middle of the segment: {_short(own.get(name))}{elsewhere})."
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "not known"
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:,.3g}"
 
 
 def _capital(text: str) -> str:

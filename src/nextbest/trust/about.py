@@ -13,21 +13,21 @@ _OF = {
     "audience": ("Who is like those on the list.", "people"),
     "deal_win": ("Which open deals will be won.", "deals that are over"),
     "demand": ("How much is sold of each product, category and in total.", "product periods"),
-    "lead_score": ("Which leads convert{days}.", "leads"),
+    "lead_score": ("Which leads convert{days}.", "moments of leads"),
     "next_order_date": ("When each customer orders next.", "customers"),
     "pipeline": ("How each open deal and each stage stands.", "deals that are over"),
-    "propensity": ("Who does it{days}.", "people"),
+    "propensity": ("Who does it{days}.", "moments of people"),
     "rep_capacity": ("What one more visit goes with, and how visits are best spread.", "account periods"),
     "rep_performance": ("Whether reps differ in what they win, beyond luck and the mix of their deals.", "deals"),
     "restock": ("How much to order of each product.", "product periods"),
     "sales_forecast": ("What the coming period brings.", "deals"),
-    "sales_ready": ("Which leads are worth a call now.", "leads"),
+    "sales_ready": ("Which leads are worth a call now.", "moments of leads"),
     "segments": ("Which kinds of customers there are.", "customers"),
     "value": ("What each customer spends{days}.", "customers"),
 }
 _NO_CHANCE = frozenset({"rep_performance"})  # their label is looked at, and not predicted
 _CHURN = {
-    "silence": ("Who stops ordering{days}.", "customers"),
+    "silence": ("Who stops ordering{days}.", "moments of customers"),
     "subscription": ("Which subscribers leave{days}.", "subscribers"),
     "duration": ("When who leaves.", "subjects"),
 }

@@ -34,7 +34,7 @@ def page(card: Mapping[str, Any]) -> str:
     if card["details"].get("survival"):
         drawn["survival"] = _safe(plots.survival(card["details"]["survival"], unit=card["details"].get("unit", "")))
     added, facts = tables.tables(card["details"])
-    score = tables.table(card["scorecard"], title="The card") if card["scorecard"] else None
+    score = tables.scorecard(card["scorecard"]) if card["scorecard"] else None
     return _environment().get_template("card.html").render(
         card=card,
         tiles=_tiles(card),

@@ -220,7 +220,7 @@ def _listed(alternative: Alternative) -> str:
 
 
 def _is_share(predicted: Mapping[str, Any]) -> bool:
-    return any(name.endswith(_PROBABILITY) for name in predicted)
+    return any(name.endswith(_PROBABILITY) or name == "lookalike_score" for name in predicted)
 
 
 def _told(tell: Teller, name: str, value: Any) -> str:  # noqa: ANN401 (any value of a prediction)

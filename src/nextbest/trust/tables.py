@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 from typing import Any
 
@@ -32,11 +33,12 @@ _TITLES = {
 }
 _SHARES = frozenset({"share", "rate", "conversion", "captured", "kept", "covered", "probability", "come"})
 _DRAWN = frozenset({"survival"})
+_PLAIN = (("by", "table"),)  # what goes without saying
 # A report that was kept comes back with its names in order of the alphabet: what a row is about comes first again.
 _FIRST = ("of", "stage", "rep", "segment", "segments", "activity", "forecast", "characteristic", "bin", "column",
           "series", "from", "time")  # fmt: skip
 _LAST = ("bottleneck", "surely", "apart", "drivers", "medians")
-_SPANNED = ("odds_ratio_of_twice", "forecast", "rate")  # what plain `low` and `high` are the ends of
+_SPANNED = ("odds_ratio_of_twice", "forecast", "deviations", "rate")  # what plain `low` and `high` are the ends of
 _NAMES = {
     "weight": "Weight of the model beside the stage's rate",
     "by": "Told by",
@@ -76,7 +78,7 @@ def tables(details: Mapping[str, Any]) -> tuple[list[Table], list[Facts]]:
     for name, value in details.items():
         title, note = _TITLES.get(name, (heading(name), ""))
         rows = _rows(value)
-        if name in _DRAWN or value in (None, "", [], {}):
+        if name in _DRAWN or value in (None, "", [], {}) or (name, value) in _PLAIN:
             continue
         if rows:
             found.append(table(rows, title=title, note=note))
@@ -89,7 +91,20 @@ def tables(details: Mapping[str, Any]) -> tuple[list[Table], list[Facts]]:
     return found, lists
 
 
-def table(rows: Sequence[Mapping[str, Any]], *, title: str, note: str = "") -> Table:
+def scorecard(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Give all bins of a scorecard, the name of a characteristic at its first only."""
+    named = [
+        {**row, "characteristic": ""} if again else dict(row) for row, again in zip(rows, _again(rows), strict=True)
+    ]
+    return table(named, title="The card", most=len(rows))
+
+
+def _again(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    names = [row["characteristic"] for row in rows]
+    return [False, *(a == b for a, b in pairwise(names))]
+
+
+def table(rows: Sequence[Mapping[str, Any]], *, title: str, note: str = "", most: int = MOST_ROWS) -> Table:
     """Give rows of plain values as a table; `x_low` and `x_high` stand in brackets behind `x`."""
     rows = [_spanned(row) for row in rows]
     names = [n for n in dict.fromkeys(n for row in rows for n in row) if any(row.get(n) is not None for row in rows)]
@@ -99,9 +114,9 @@ def table(rows: Sequence[Mapping[str, Any]], *, title: str, note: str = "") -> T
         title=title,
         note=note,
         headings=tuple(heading(n) for n in shown),
-        rows=tuple(tuple(_cell(row, n, names) for n in shown) for row in rows[:MOST_ROWS]),
+        rows=tuple(tuple(_cell(row, n, names) for n in shown) for row in rows[:most]),
         numeric=tuple(_is_number(rows, n) for n in shown),
-        more=max(0, len(rows) - MOST_ROWS),
+        more=max(0, len(rows) - most),
     )
 
 
@@ -130,6 +145,7 @@ def _part(value: Any) -> str:  # noqa: ANN401
     """Give one of a list: a row of a name and a number as "visits -0.93"."""
     if not isinstance(value, Mapping):
         return said(value)
+    value = _spanned(value)
     names = [str(n) for n in value]
     shown = [n for n in names if not _is_end(n, names)]
     return " ".join(_cell(value, n, names) for n in sorted(shown, key=lambda n: _is_number([value], n)))

@@ -6,7 +6,7 @@ import re
 from math import exp
 from typing import TYPE_CHECKING, Any
 
-from nextbest.models.hazard import SO_FAR, USUAL
+from nextbest.models.hazard import AHEAD, SO_FAR, USUAL
 
 if TYPE_CHECKING:
     from nextbest.types import Fitted
@@ -38,6 +38,8 @@ def _of_time(fitted: Fitted, name: str, value: float) -> str:
         return f"{percent(value)} still there after {time} {match['unit'] or 'more'}"
     if name == "remaining_median":
         return f"half of such subjects leave within {value:,.1f} {unit}".rstrip()
+    if name == AHEAD:
+        return f"what is known is {value:,.3g} {unit} old".replace("  ", " ")
     if name == SO_FAR:
         return f"there for {value:,.3g} {unit}".rstrip()
     return f"{percent(1 / (1 + exp(-value)))} usually leave in a period like this" if name == USUAL else ""
