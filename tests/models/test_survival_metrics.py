@@ -104,3 +104,18 @@ def test_the_truth_is_calibrated() -> None:
     points = metric.calibration(np.minimum(leave, lost), (leave <= lost).astype(float), np.exp(-rate), 1.0)
     assert sum(p["low"] <= p["predicted"] <= p["high"] for p in points) >= 8
     assert max(abs(p["predicted"] - p["observed"]) for p in points) < 0.08
+
+
+def test_several_moments_of_one_subject_are_no_independent_witnesses() -> None:
+    """Four rows of every subject leave the interval of C, and of a difference, as wide as one row does."""
+    draw = np.random.default_rng(85)
+    time, risk, other = draw.exponential(1, 300), draw.normal(size=300), draw.normal(size=300)
+    observed = (draw.random(300) < 0.7).astype(float)
+    one = metric.concordance_interval(time, observed, risk)
+    four = [np.repeat(v, 4) for v in (time, observed, risk, other)]
+    who = np.repeat(np.arange(300), 4)
+    many = metric.concordance_interval(*four[:3], who=who)
+    assert many[1] - many[0] == pytest.approx(one[1] - one[0], rel=0.02)
+    _, low, high = metric.concordance_difference(time, observed, risk, other)
+    _, many_low, many_high = metric.concordance_difference(*four, who=who)
+    assert many_high - many_low == pytest.approx(high - low, rel=0.02)

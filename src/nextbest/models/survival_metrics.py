@@ -58,19 +58,32 @@ def concordance(time: Vector, observed: Vector, risk: Vector) -> float:
     return float(right.sum() / pairs.sum()) if pairs.any() else float("nan")
 
 
-def concordance_interval(time: Vector, observed: Vector, risk: Vector) -> tuple[float, float]:
-    """Give the 95% interval of C by each subject's influence (jackknife of a ratio of U-statistics)."""
+def concordance_interval(
+    time: Vector, observed: Vector, risk: Vector, *, who: Whole | None = None
+) -> tuple[float, float]:
+    """Give the 95% interval of C by each subject's influence (jackknife of a ratio of U-statistics).
+
+    `who` numbers whose row it is, where a subject may have several: they stand or fall together.
+    """
     place, pull = _influence(time, observed, risk)
-    half = _Z * float(np.sqrt((pull**2).sum()))
+    half = _Z * spread_of_sum(pull, who)
     return max(0.0, place - half), min(1.0, place + half)
 
 
-def concordance_difference(time: Vector, observed: Vector, ours: Vector, theirs: Vector) -> tuple[float, float, float]:
+def concordance_difference(
+    time: Vector, observed: Vector, ours: Vector, theirs: Vector, *, who: Whole | None = None
+) -> tuple[float, float, float]:
     """Give our C minus theirs on the same subjects and its paired 95% interval: (d, low, high)."""
     one, pull = _influence(time, observed, ours)
     two, other = _influence(time, observed, theirs)
-    half = _Z * float(np.sqrt(((pull - other) ** 2).sum()))
+    half = _Z * spread_of_sum(pull - other, who)
     return one - two, one - two - half, one - two + half
+
+
+def spread_of_sum(pull: Vector, who: Whole | None) -> float:
+    """Give the standard error of a sum of influences of mean 0, those of one subject taken together."""
+    together = pull if who is None else np.bincount(np.unique(who, return_inverse=True)[1], weights=pull)
+    return float(np.sqrt((together**2).sum()))
 
 
 def _influence(time: Vector, observed: Vector, risk: Vector) -> tuple[float, Vector]:
@@ -160,7 +173,7 @@ def integrated_brier(time: Vector, observed: Vector, kept: Matrix, moments: Vect
 def _brier(time: Vector, observed: Vector, kept: Vector, moment: float) -> float:
     gone, there = (time <= moment) & (observed > 0), time > moment
     before = np.nextafter(time, -np.inf)  # in sight just before leaving
-    seen = kaplan_meier(time, 1.0 - (observed > 0), np.append(before, moment))
+    seen = kaplan_meier(time, np.where(observed > 0, 0.0, 1.0), np.append(before, moment))
     weight = np.where(gone, 1 / np.maximum(seen[:-1], _LEAST), 0) + np.where(there, 1 / max(seen[-1], _LEAST), 0)
     return float((weight * (there - kept) ** 2).sum() / len(time))
 

@@ -39,11 +39,13 @@ LEVEL, _LEVEL_OF_POINTS = 0.9, 0.95
 class Held:
     """What folds that had not learnt from them said of subjects at a moment: their curves, and what came of them.
 
-    `since` is how long they had been there, `time` how long they were seen from then on, `observed` 1 where they left
-    at its end. `marks` holds the same of moments drawn from all the time that subjects were seen.
+    `who` is the place of the subject, which moments drawn may share; `since` is how long it had been there, `time` how
+    long it was seen from then on, `observed` 1 where it left at its end. `marks` holds the same of moments drawn from
+    all the time that subjects were seen.
     """
 
     borders: Vector
+    who: Whole
     since: Vector
     time: Vector
     observed: Vector
@@ -64,11 +66,11 @@ class Held:
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Give the 95% intervals of our C, and of our lead over the logistic hazard in C and in log loss."""
         ours, line = self.risk(OURS), self.risk(LINE)
-        _, low, high = metric.concordance_difference(self.time, self.observed, ours, line)
+        _, low, high = metric.concordance_difference(self.time, self.observed, ours, line, who=self.who)
         lead = self.losses(OURS) - self.losses(LINE)
-        half = 1.96 * float(lead.std() / np.sqrt(len(lead)))
+        half = 1.96 * metric.spread_of_sum((lead - lead.mean()) / len(lead), self.who)
         found = {
-            "concordance": metric.concordance_interval(self.time, self.observed, ours),
+            "concordance": metric.concordance_interval(self.time, self.observed, ours, who=self.who),
             f"concordance minus {LINE}": (low, high),
             f"log_loss minus {LINE}": (float(lead.mean()) - half, float(lead.mean()) + half),
         }
@@ -152,7 +154,7 @@ def judge(rows: Rows, features: pa.Table, *, reach: float | None, horizon: float
     gone = 1 - hazard.from_now(tuple(borders), of_marks, ages, (horizon,))[:, 0]
     left = (spells.cause > 0).astype(np.float64)
     return Held(
-        borders=borders, since=since, time=spells.exit[who] - since, observed=left[who], kept=kept,
+        borders=borders, who=who, since=since, time=spells.exit[who] - since, observed=left[who], kept=kept,
         marks={"predicted": gone, "time": spells.exit[marks] - ages, "observed": left[marks]},
     )  # fmt: skip
 
