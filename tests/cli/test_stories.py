@@ -102,3 +102,10 @@ def test_a_watch_tells_each_recipe_and_what_to_do() -> None:
              "then": "2026-01-01T00:00:00+00:00", "now": "2026-02-01T00:00:00+00:00"}  # fmt: skip
     assert "churn: drifted. Fit it again." in told("watch", recipes=[found])
     assert "nextbest fit" in told("watch", recipes=[])
+
+
+def test_a_list_tells_for_how_many_the_worth_is_not_known() -> None:
+    """Nothing is chosen where it is not known what a response is worth, and that is said."""
+    said = {"decided": 5, "by_action": {"none": 5}, "removed_by": {}, "by_arm": {}, "expected_value": 0.0}
+    assert "not known for 5 subjects" in told("decide", **said, degraded=5)
+    assert "not known" not in told("decide", **said, degraded=0)

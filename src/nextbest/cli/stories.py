@@ -135,7 +135,7 @@ def decide(said: Document) -> Iterator[str]:
         yield f"  arms: {_listed(said['by_arm'])}"
     yield f"  expected over doing nothing: {said['expected_value']:,.2f} (effects are assumed until they are measured)"
     if said.get("degraded"):
-        yield f"  a prediction that the play needs was missing for {_counted(said['degraded'], 'subject')}"
+        yield f"  the chance or the value of a response is not known for {_counted(said['degraded'], 'subject')}"
     if said.get("out"):
         yield f"  written to {said['out']}"
     if not said["decided"]:
