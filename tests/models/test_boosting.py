@@ -194,10 +194,7 @@ def test_a_fitted_model_says_what_it_reads(fitted: Boosting) -> None:
 
 
 def test_rows_of_one_subject_widen_the_interval() -> None:
-    """The rate among subjects alike lies in its 90% interval in 84 of 100 cases and more, of seven rows per subject.
-
-    Rows counted as if they were of different subjects gave narrower ones.
-    """
+    """The rate among subjects alike lies in its 90% interval in 84 of 100 cases and more, of seven rows per subject."""
     asked = np.linspace(-1.5, 1.5, 7)
     own = np.random.default_rng([1, 13]).normal(0, 1.5, 4_000)
     true = np.array([(1 / (1 + np.exp(-(-0.5 + 0.8 * v + own)))).mean() for v in asked])
