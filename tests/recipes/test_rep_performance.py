@@ -69,10 +69,8 @@ def test_reps_that_differ_are_found_and_shrunk() -> None:
 
 
 def test_few_reps_are_not_surely_alike() -> None:
-    """Of 60 teams of eight who differ a little, 90% intervals hold at least 85 of 100 true differences.
-
-    One best spread, often nought by chance, held 51 (lengths) and 66 (wins).
-    """
+    """Of 60 teams of eight who differ a little, 90% intervals hold at least 85 of 100 true differences."""
+    # One best spread, often nought by chance, held 51 (lengths) and 66 (wins).
     held: list[list[float]] = [[], []]
     for seed in range(60):
         draw = np.random.default_rng([seed, 8, 15])
