@@ -188,7 +188,10 @@ def _cautions(made: Card, *, told: str) -> list[str]:
 
 
 def _is_told(baseline: str, told: str) -> bool:
-    return any(f"{words} {baseline}" in told for words in ("rank better than", "surely beat", "answer is the"))
+    return any(
+        f"{words} {baseline.replace('_', ' ')}" in told
+        for words in ("rank better than", "surely beat", "answer is the")
+    )
 
 
 def _summary(made: Card) -> list[str]:

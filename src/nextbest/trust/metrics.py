@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nextbest.types import Report
 
 _MINUS = " minus "
+_LARGE = 100  # from here on decimals say nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,11 @@ METRICS = {
     "concordance": Metric(words="Concordance", says="chance that of two the one who left first was told so"),
     "captured_at_capacity": Metric(words="Captured at capacity", says="share of all who convert that can be called"),
     "seeds_found": Metric(words="Seeds found", says="share of held-out seeds that are in the audience"),
+    "cost": Metric(words="Cost", says="of pieces missing and left over, per order", better="lower"),
+    "saved": Metric(words="Saved per order", says="beside the naive rule"),
+    "served": Metric(words="Served", says="share of what was asked for"),
+    "lasted": Metric(words="Lasted", says="share of orders that lasted until the next"),
+    "left_over": Metric(words="Left over", says="pieces per order", better="lower"),
     "saved_share": Metric(words="Saved", says="share of the naive rule's cost that is saved"),
     "auc": Metric(words="AUC", says="chance that one who did outranks one who did not"),
     "average_precision": Metric(words="Average precision", says="precision averaged over recall"),
@@ -94,16 +100,24 @@ def verdicts(report: Report) -> list[dict[str, Any]]:
         metric, minus, baseline = name.partition(_MINUS)
         if minus and _number(low) is not None:
             known = _named(metric)
-            lead = f"{known.words} {low:+.3f} to {high:+.3f}"
+            lead = f"{known.words} {_signed(low)} to {_signed(high)}"
             gain = (-high, -low) if known.better == "lower" else (low, high)
             surely = gain[0] > 0
             if low == high == 0:
                 found.append(_same(baseline))
                 continue
             verb = "beats" if surely else "is surely worse than" if gain[1] < 0 else "does not surely beat"
-            said = f"It {verb} {baseline}: {lead}."
+            said = f"It {verb} {_plain(baseline)}: {lead}."
             found.append({"baseline": baseline, "low": low, "high": high, "surely": surely, "sentence": said})
     return found
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.0f}" if abs(value) >= _LARGE else f"{value:+.3f}"
+
+
+def _plain(baseline: str) -> str:
+    return baseline.replace("_", " ")
 
 
 def _same(baseline: str) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def judged(how: str) -> str:
         return "It was not judged."
     if how.startswith("not judged"):
         return f"{how[:1].upper()}{how[1:]}."
-    by = "" if how.startswith(("out of time", "learnt")) else "by "
+    by = "" if how.startswith(("out of time", "learnt", "replayed")) else "by "
     return f"Judged {by}{how}."
 
 

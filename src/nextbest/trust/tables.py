@@ -35,8 +35,8 @@ _SHARES = frozenset({"share", "rate", "conversion", "captured", "kept", "covered
 _DRAWN = frozenset({"survival"})
 _PLAIN = (("by", "table"),)  # what goes without saying
 # A report that was kept comes back with its names in order of the alphabet: what a row is about comes first again.
-_FIRST = ("of", "stage", "rep", "segment", "segments", "activity", "forecast", "characteristic", "bin", "column",
-          "series", "from", "time")  # fmt: skip
+_FIRST = ("of", "stage", "rep", "segment", "segments", "activity", "from", "time", "forecast", "characteristic",
+          "bin", "column", "series")  # fmt: skip
 _LAST = ("bottleneck", "surely", "apart", "drivers", "medians")
 _SPANNED = ("odds_ratio_of_twice", "forecast", "deviations", "rate")  # what plain `low` and `high` are the ends of
 _NAMES = {
@@ -109,7 +109,7 @@ def table(rows: Sequence[Mapping[str, Any]], *, title: str, note: str = "", most
     rows = [_spanned(row) for row in rows]
     names = [n for n in dict.fromkeys(n for row in rows for n in row) if any(row.get(n) is not None for row in rows)]
     shown = [n for n in names if not _is_end(n, names)]
-    shown.sort(key=lambda n: (_place(n), _is_number(rows, n)))
+    shown.sort(key=lambda n: (_place(n), _is_number(rows, n), n))
     return Table(
         title=title,
         note=note,
