@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -190,9 +191,7 @@ def test_the_damage_of_another_recipe_is_not_told(ledger: Ledger, model: Boostin
     for model_id, recipe in (("value-1", "value"), ("churn-early-1", "churn-early")):
         store.save(ledger, _fitted(model, model_id, recipe), training_subjects=[])
         (ledger.path / "models" / model_id / "manifest.signed").write_bytes(b"damaged")
-    with pytest.raises(
-        UnknownNameError, match=r"model of the recipe 'churn'.*Fit it first: nextbest fit churn"
-    ):
+    with pytest.raises(UnknownNameError, match=r"model of the recipe 'churn'.*Fit it first: nextbest fit churn"):
         store.latest(ledger, "churn")
     with pytest.raises(ModelError, match=r"No sound model of the recipe 'value' is left. models/value-1: The manifest"):
         store.latest(ledger, "value")
@@ -258,3 +257,16 @@ def test_an_unknown_model_is_named_with_the_near_one(ledger: Ledger, model: Boos
     store.save(ledger, _fitted(model), training_subjects=[])
     with pytest.raises(UnknownNameError, match="Did you mean 'churn-1'"):
         store.load(ledger, "churn-7")
+
+
+def test_a_model_of_a_flat_table_does_not_hide_that_of_the_ledger(ledger: Ledger) -> None:
+    """The newest models hold both: the one that learnt from a table saved later, and the one from the ledger before."""
+    of_ledger = Fitted(
+        model_id="churn-aaaaaaaaaaaaaaaa", recipe="churn", settings={"table": None}, as_of="2026-01-01", parts={},
+        report=Report(recipe="churn", status="ok"),
+    )  # fmt: skip
+    of_table = replace(of_ledger, model_id="churn-bbbbbbbbbbbbbbbb", settings={"table": "customers.csv"})
+    for fitted in (of_ledger, of_table):
+        store.save(ledger, fitted)
+    assert {f.model_id for f in store.newest(ledger)} == {of_ledger.model_id, of_table.model_id}
+    assert store.latest(ledger, "churn").model_id == of_table.model_id

@@ -116,6 +116,14 @@ def test_too_few_customers_are_told(tmp_path: Path) -> None:
     assert (report.status, "Only 50 rows" in report.why) == ("not_enough_data", True)
 
 
+def test_too_many_columns_are_told() -> None:
+    """Hundreds of columns are refused with the remedy, not compared for minutes."""
+    draw = np.random.default_rng(8)
+    table = pa.table({f"c{i}": draw.normal(size=120) for i in range(300)})
+    report = Segments(table=table).fit(None, as_of=AS_OF).report
+    assert (report.status, "300 columns are too many" in report.why) == ("not_enough_data", True)
+
+
 def test_the_grid_names_the_corners(shop: Ledger) -> None:
     """On the grid of fifths the best on both sides are champions, the worst on both are lost."""
     cuts = {rfm.RECENCY: [10.0, 20.0, 30.0, 40.0], rfm.FREQUENCY: [1.0, 2.0, 3.0, 4.0], rfm.MONEY: [1.0, 2.0, 3.0, 4.0]}

@@ -124,10 +124,15 @@ def latest(ledger: Ledger, recipe: str) -> Fitted:
 
 
 def newest(ledger: Ledger) -> tuple[Fitted, ...]:
-    """Give the latest sound model of every recipe; a damaged one gives way to the one before it (`verify` names it)."""
-    by_recipe: dict[str, list[tuple[Manifest, Path]]] = {}
+    """Give the latest sound model of every recipe; a damaged one gives way to the one before it (`verify` names it).
+
+    A model that learnt from a flat table stands beside the one that learnt from the ledger: it speaks of other rows.
+    """
+    by_recipe: dict[tuple[str, bool], list[tuple[Manifest, Path]]] = {}
     for manifest, folder in _readable(ledger):
-        by_recipe.setdefault(manifest.said["recipe"], []).append((manifest, folder))
+        settings = manifest.said["settings"]
+        flat = bool(settings.get("table") or settings.get("label"))
+        by_recipe.setdefault((manifest.said["recipe"], flat), []).append((manifest, folder))
     found = (_first_sound(ledger, models) for _, models in sorted(by_recipe.items()))
     return tuple(f for f in found if f is not None)
 

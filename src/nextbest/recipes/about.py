@@ -30,7 +30,8 @@ _NOBODY = {
 
 def speaks_of_subjects(recipe: Recipe) -> bool:
     """Tell whether predictions are about the ledger's subjects: not about a flat table's rows, products or quarters."""
-    return getattr(recipe, "per_subject", True) and getattr(recipe, "table", None) is None
+    flat = getattr(recipe, "table", None) is not None or getattr(recipe, "label", None) is not None
+    return getattr(recipe, "per_subject", True) and not flat
 
 
 def subject_type(recipe: Recipe) -> str:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 FEWEST_ROWS = 100  # ten of each of the smallest groups that are looked for, in every draw
+MOST_COLUMNS = 61  # beyond some dozens distances are all alike (Beyer et al. 1999); with the id
 _AMOUNT_LEVELS = 10  # a column with fewer different numbers is a code or a yes/no, not an amount
 # Recency, frequency, money, and how people buy; one of each, as near copies would count twice in a distance.
 BEHAVIOUR = (
@@ -68,7 +69,7 @@ class Segments:
         began = clock.perf_counter()
         features = self._features(ledger, as_of)
         report = Report(recipe=self.name, status="ok", as_of=as_of.isoformat(), rows=features.num_rows)
-        if features.num_rows < FEWEST_ROWS or features.num_columns < 2:
+        if features.num_rows < FEWEST_ROWS or not 1 < features.num_columns <= MOST_COLUMNS:
             return not_enough(self.name, self._settings(), replace(report, why=_missing(features)))
         fitted = self._grid(features, report) if self.method == "rfm" else self._groups(ledger, features, report)
         if fitted.report.status == "ok" and self.table is None:
@@ -298,4 +299,9 @@ def _none(found: tuple[stability.Tried, ...]) -> str:
 def _missing(features: pa.Table) -> str:
     if features.num_columns < 2:
         return "There is nothing to group by. Load orders, or give a table with columns of amounts."
+    if features.num_rows >= FEWEST_ROWS:
+        return (
+            f"{features.num_columns - 1:,} columns are too many to compare customers by: in so many everybody is about"
+            " as far from everybody. Name those that count: columns (on the command line: --set columns=a,b,c)."
+        )
     return f"Only {features.num_rows} rows; at least {FEWEST_ROWS} are needed to find groups. Load more customers."
