@@ -16,7 +16,7 @@ _TITLES = {
     "closing_dates": ("Closing dates", "The closing date first given, against when deals ended."),
     "reps": ("Reps", "Win rates beside what the mix of the deals gives. A difference of few deals is drawn to nought."),
     "activities": ("Activities", "What goes with winning among deals alike; it need not cause it."),
-    "segments": ("Segments", ""),
+    "segments": ("Segments", "Drivers: how far from the average, in standard deviations. Medians: the middle values."),
     "tried": ("Numbers of groups that were tried", "Apart: there is a valley between each group and its neighbour."),
     "forecast_value_added": ("Forecast value added", "What each forecast adds to the one above it."),
     "periods": ("Past periods", "Each forecast from what was known before it began."),
