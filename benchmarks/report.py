@@ -37,7 +37,7 @@ RUNS = {
     "quality/deals": ("Deals", ["benchmarks/quality/deals/run.py"]),
     "quality/reps": ("Sales people", ["benchmarks/quality/reps/run.py"]),
     "quality/segments": ("Segments", ["benchmarks/quality/segments/run.py"]),
-    "fitting": ("Fitting and scoring", ["benchmarks/fitting/run.py"]),
+    "fitting": ("Fitting and scoring", ["benchmarks/fitting/run.py", "--flaml"]),
     "quality/selection": ("Selection and tuning", ["benchmarks/quality/selection/run.py", "--tuning"]),
     "load": ("Loading", ["-m", "benchmarks.load"]),
     "ledger": ("The ledger", ["benchmarks/ledger/run.py"]),
