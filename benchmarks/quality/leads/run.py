@@ -7,6 +7,7 @@ Prints Markdown: leads at capacity beside first come; propensity out of time bes
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from nextbest.ledger import archive, create
+from nextbest.recipes.capacity import FIRST_COME
 from nextbest.recipes.lead_score import LeadScore
 from nextbest.recipes.next_order_date import NextOrderDate
 from nextbest.recipes.propensity import Propensity
@@ -87,6 +89,14 @@ def leads() -> None:
     asked: dict[str, Any] = {"id": "Prospect ID", "label": "Converted"}
     report = LeadScore(table=str(file), **asked).fit(None, as_of=AS_OF).report
     show("leads-x-education, lead_score", report)
+    figures = {
+        "leads auc": report.metrics["auc"],
+        "leads ece": report.metrics["ece"],
+        "leads capture": report.metrics["captured_at_capacity"],
+        "leads first come": report.baselines[FIRST_COME]["captured_at_capacity"],
+    }
+    for name, value in figures.items():
+        print(json.dumps({"figure": name, "value": value}))
     print(f"\nLeft out: {', '.join(x['column'] for x in report.left_out)}.")
     for gate, words in ((None, ""), (0.0, ", only those whose behaviour speaks for them")):
         ready = SalesReady(table=str(file), least_engagement=gate, **asked).fit(None, as_of=AS_OF).report

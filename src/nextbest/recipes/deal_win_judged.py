@@ -61,8 +61,9 @@ def judge(known: Known, report: Report, *, seed: int = 0) -> Judgement:
     rows = panel(known, since=cut, once=True)
     if not _enough(rows.actual):
         why = (
-            f"Few deals ended ({report.rows}): the answer is the win rate of each stage, with a wide interval, and it"
-            f" could not be judged. About {int(2 * FEWEST_OF_A_CLASS / LATEST_SHARE)} closed deals are needed for that."
+            f"Of {report.rows} deals that ended, {int(rows.actual.sum())} were won and"
+            f" {int(len(rows.actual) - rows.actual.sum())} lost among the latest {LATEST_SHARE:.0%}; to judge by"
+            f" them takes {FEWEST_OF_A_CLASS} of either. The answer is the win rate of each stage, with a wide interval."
         )
         return Judgement(report=replace(report, why=why, evaluation="not judged: too few deals"), weight=0.0)
     weight = _weight(known, _latest(deals, cut), cut, seed)

@@ -140,7 +140,7 @@ def _fit(asked: Asked, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
     said = replace(
         report,
         why=" ".join([*([rows.note] if rows.note else []), *cautions[: _is_few(rows)]]),
-        evaluation=taught.evaluation,
+        evaluation=f"{taught.evaluation}; leaks were looked for in all rows",
         metrics=judgement.metrics(),
         intervals=judgement.intervals(),
         baselines=judgement.baseline_metrics(),
