@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -14,7 +17,6 @@ from nextbest.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., Any]
 
@@ -221,6 +223,17 @@ def test_json_is_one_document_and_nothing_else(nextbest: Run, shop: Path) -> Non
     decoder = json.JSONDecoder()
     _, end = decoder.raw_decode(said.out)
     assert said.out[end:].strip() == ""
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """When whoever reads the output closes it, as `| head` does, the command ends quietly with status 0."""
+    command = [str(Path(sys.executable).with_name("nextbest")), "list", "recipes"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
 
 
 def test_pairs_of_a_mapping() -> None:

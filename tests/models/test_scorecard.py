@@ -147,6 +147,17 @@ def test_every_bin_has_enough_of_either_class() -> None:
     assert rates == sorted(rates, reverse=True)
 
 
+def test_a_few_missing_values_say_nothing() -> None:
+    """A bin of eleven rows, none of them positive, counts as the average; one of 200 rows counts as what it is."""
+    draw = np.random.default_rng(6)
+    column = draw.normal(size=1_000)
+    actual = (draw.random(1_000) < 0.4).astype(float)
+    for missing, says in ((11, False), (200, True)):
+        gaps, label = column.copy(), actual.copy()
+        gaps[:missing], label[:missing] = np.nan, 0.0
+        assert (binning.learn(gaps, label, coded=False).evidence[0] != 0) == says
+
+
 def test_a_valley_is_kept_when_it_tells() -> None:
     """A column that is high at both ends keeps its shape: a direction is not forced when it costs much."""
     draw = np.random.default_rng(5)

@@ -99,8 +99,9 @@ def _bins(edges: tuple[float, ...], codes: tuple[int, ...], column: Vector, actu
     yes, rows = _counts(raw.place(column), actual, size)
     no = rows - yes
     of_yes, of_no = (yes + 0.5) / (yes.sum() + 0.5), (no + 0.5) / (no.sum() + 0.5)
-    evidence = np.where(rows > 0, np.log(of_yes / of_no), 0.0)
-    information = float((np.where(rows > 0, of_yes - of_no, 0.0) * evidence).sum())
+    # A bin of a few rows (eleven missing values) says nothing: it counts as the average.
+    evidence = np.where(rows >= _LEAST_ROWS, np.log(of_yes / of_no), 0.0)
+    information = float(((of_yes - of_no) * evidence).sum())
     rows_that_tell = float(yes.sum() * no.sum() / max(len(actual), 1))
     chance = _chi_squared(parts - 1) / rows_that_tell if rows_that_tell else float("inf")
     return Bins(edges=edges, codes=codes, evidence=tuple(evidence.tolist()), information=information, chance=chance)
