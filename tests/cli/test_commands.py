@@ -245,7 +245,7 @@ def test_pairs_of_a_mapping() -> None:
 
 @pytest.mark.slow
 def test_a_model_card_from_the_command_line(nextbest: Run, tmp_path: Path) -> None:
-    """Without a subject a recipe tells its card: sentences, one document, or a page; a page of one subject is refused."""
+    """Without a subject a recipe tells its card: sentences, one document or a page; a subject has no page."""
     rows = [f"c{i},{i % 50},{'yes' if (i * 7) % 50 > i % 50 else 'no'}" for i in range(300)]
     (tmp_path / "t.csv").write_text("\n".join(["who,tenure,left", *rows]), encoding="utf-8")
     fit = ("fit", "churn", "--table", tmp_path / "t.csv", "--id", "who", "--label", "left", "-w", tmp_path / "w")

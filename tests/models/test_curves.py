@@ -38,7 +38,7 @@ def test_capture_is_the_slow_obvious_count() -> None:
     points = capture(actual, predicted, {"by lot": theirs})
     assert [p["share"] for p in points] == pytest.approx(np.arange(1, 21) / 20)
     for point in points:
-        taken = int(round(point["share"] * 400))
+        taken = round(point["share"] * 400)
         for name, scores in (("captured", predicted), ("by lot", theirs)):
             best = np.argsort(-scores)[:taken]
             assert point[name] == pytest.approx(actual[best].sum() / actual.sum(), abs=1e-4)

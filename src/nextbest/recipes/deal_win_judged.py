@@ -62,8 +62,8 @@ def judge(known: Known, report: Report, *, seed: int = 0) -> Judgement:
     if not _enough(rows.actual):
         why = (
             f"Of {report.rows} deals that ended, {int(rows.actual.sum())} were won and"
-            f" {int(len(rows.actual) - rows.actual.sum())} lost among the latest {LATEST_SHARE:.0%}; to judge by"
-            f" them takes {FEWEST_OF_A_CLASS} of either. The answer is the win rate of each stage, with a wide interval."
+            f" {int(len(rows.actual) - rows.actual.sum())} lost among the latest {LATEST_SHARE:.0%}; to judge by them"
+            f" takes {FEWEST_OF_A_CLASS} of either. The answer is the win rate of each stage, with a wide interval."
         )
         return Judgement(report=replace(report, why=why, evaluation="not judged: too few deals"), weight=0.0)
     weight = _weight(known, _latest(deals, cut), cut, seed)
