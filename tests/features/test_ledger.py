@@ -69,6 +69,31 @@ def test_vectors_rows_and_panels_are_the_same(ledger: Ledger) -> None:
     assert [r for r in chosen if r["subject_id"] != "nobody"] == [rows[1], rows[3]]
 
 
+def test_lines_count_under_the_category_of_their_product(ledger: Ledger) -> None:
+    """Rows, vectors and panels see the category that only the product has, and not what it became afterwards."""
+    past = AS_OF - timedelta(days=3)
+    common = {"subject_id": "a", "ts": past, "received_ts": past}
+    lines = [{**common, "event_id": f"e{n}", "product_id": f"p{n}", "order_id": "o"} for n in range(3)]
+    archive.append(ledger, "order_line", table("order_line", lines), source="file")
+    later = AS_OF - timedelta(days=1)
+    items = [
+        {"item_id": "p0", "category": "Shoes"},
+        {"item_id": "p0", "category": "Sale", "valid_from": later},
+        {"item_id": "p1", "category": "Hats"},
+        {"item_id": "p2", "category": "Hats", "valid_from": later},
+    ]
+    schema = pa.schema([("item_id", pa.string()), ("category", pa.string()), ("valid_from", pa.timestamp("us", "UTC"))])
+    archive.append(ledger, "items", pa.Table.from_pylist(items, schema=schema), source="file")
+    shoes = Feature(name="shoes", kind="order_line", aggregate="count", where="category == 'Shoes'")
+    kinds = Feature(name="kinds", kind="order_line", aggregate="distinct", column="category")
+    want = {"shoes": 1.0, "kinds": 2.0}
+    assert vector(ledger, (shoes, kinds), "a", as_of=AS_OF) == want
+    assert build(ledger, (shoes, kinds), as_of=AS_OF).to_pylist() == [{"subject_id": "a", **want}]
+    assert build_panel(ledger, (shoes, kinds), [("a", AS_OF)]).drop_columns(["as_of"]).to_pylist() == [
+        {"subject_id": "a", **want}
+    ]
+
+
 def test_a_merge_adds_up_both_histories(ledger: Ledger) -> None:
     """After a merge the one subject has the orders of both; undone, each has its own again."""
     past = AS_OF - timedelta(days=3)

@@ -164,6 +164,57 @@ def test_a_table_as_of_a_moment_ignores_what_came_later(ledger: Ledger) -> None:
     assert cities == [["correction"], ["9"], ["5"]]
 
 
+def test_an_event_without_a_category_has_that_of_its_product_when_it_happened(ledger: Ledger) -> None:
+    """The category is its own, else what a loop over the product's states finds: stored or live, merged, none later."""
+    rng = random.Random(5)
+    items = [
+        {
+            "item_id": f"p{rng.randrange(8)}",
+            "valid_from": rng.choice([None, NOW - rng.randrange(60) * DAY]),
+            "category": rng.choice([None, "a", "b", "c"]),
+        }
+        for _ in range(40)
+    ]
+    lines: list[dict[str, Any]] = [
+        {
+            "event_id": f"e{n}",
+            "subject_id": f"s{n % 3}",
+            "ts": NOW - rng.randrange(1, 60) * DAY,
+            "received_ts": NOW,
+            "product_id": rng.choice([None, *(f"p{i}" for i in range(10))]),
+            "category": rng.choice([None, None, "own"]),
+        }
+        for n in range(120)
+    ]
+    rows = pa.Table.from_pylist(lines[::2], schema=KINDS["order_line"].schema())
+    archive.append(ledger, "order_line", rows, source="test")
+    for row in lines[1::2]:
+        given = {k: row[k] for k in ("subject_id", "ts", "product_id", "category") if row[k] is not None}
+        events.ingest(ledger, [{"kind": "order_line", "message_id": row["event_id"], **given}], source="api")
+    alone = analysis.table(ledger, "order_line", columns=["event_id", "category"]).to_pylist()
+    assert {r["event_id"]: r["category"] for r in alone} == {r["event_id"]: r["category"] for r in lines}
+    archive.append(ledger, "items", pa.Table.from_pylist(items, schema=KINDS["items"].schema()), source="test")
+    identities.merge(ledger, "s1", "s2", why="the same person")
+    for columns in (["event_id", "category"], None):
+        found = analysis.table(ledger, "order_line", columns=columns).to_pylist()
+        assert {r["event_id"]: r["category"] for r in found} == {r["event_id"]: said_of(r, items) for r in lines}
+    count = sqlglot.parse_one("SELECT count(*) AS n FROM order_line WHERE category = 'a'", dialect="duckdb")
+    assert analysis.fetch(ledger, count)["n"].to_pylist() == [sum(said_of(r, items) == "a" for r in lines)]
+
+
+def said_of(line: dict[str, Any], items: list[dict[str, Any]]) -> str | None:
+    """Give the category of a line: its own, or the last that its product had by then."""
+    then = [
+        (i["valid_from"] or NOW - 999 * DAY, i["category"])
+        for i in items
+        if i["item_id"] == line["product_id"]
+        and i["category"]
+        and (i["valid_from"] is None or i["valid_from"] <= line["ts"])
+    ]
+    own: str | None = line["category"]
+    return own or max(then, default=(NOW, None))[1]
+
+
 def decision(decision_id: str, subject_id: str) -> Decision:
     """Give a live decision between an action and none, a rule having removed a third."""
     return Decision(

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nextbest.errors import LedgerError, UsageError
 from nextbest.features.compile import Whom, compile_features
 from nextbest.features.language import kinds_used
-from nextbest.ledger import analysis
+from nextbest.ledger import analysis, views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,20 +83,25 @@ def _rows(
     if not features:
         raise UsageError("No features are asked for. Load events first, or name the features.")
     kinds = {*kinds_used(features), *(("subjects",) if whom == "all" else ())}
-    with analysis.connect(ledger, [SOURCES.get(k, k) for k in kinds]) as connection:
+    query, categories = _text(features, whom, known=known)
+    with analysis.connect(ledger, [SOURCES.get(k, k) for k in kinds], categories=categories) as connection:
         for name, rows in (tables or {}).items():
             analysis.view(connection, name, rows)
         try:
-            found = connection.sql(_text(features, whom, known=known), params=parameters).to_arrow_table()
+            found = connection.sql(query, params=parameters).to_arrow_table()
         except duckdb.Error as error:
             raise LedgerError(f"The features could not be computed: {error}") from error
     return plain(found, features)
 
 
 @lru_cache(maxsize=64)
-def _text(features: tuple[Feature, ...], whom: Whom, *, known: bool) -> str:
-    """Give the query's text; building it takes longer than running it for one subject, so it is kept."""
-    return compile_features(features, whom=whom, known=known, sources=SOURCES).sql(dialect="duckdb")
+def _text(features: tuple[Feature, ...], whom: Whom, *, known: bool) -> tuple[str, bool]:
+    """Give the query's text, and whether it asks for the category of events.
+
+    Building it takes longer than running it for one subject, so it is kept.
+    """
+    query = compile_features(features, whom=whom, known=known, sources=SOURCES)
+    return query.sql(dialect="duckdb"), views.asks_for_category(query)
 
 
 def micros(moment: datetime) -> int:

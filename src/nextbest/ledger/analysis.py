@@ -6,7 +6,8 @@
     decisions, candidates           the log; one row per decision, one row per decision and candidate
     predictions                     what is published for serving: one row per subject, recipe and name
 
-Subject ids are canonical: merges are applied here, so undoing one changes no stored row.
+Subject ids are canonical: merges are applied here, so undoing one changes no stored row. A line or view of a product
+without a category has that of the product, as it was when the event happened.
 """
 
 from __future__ import annotations
@@ -48,22 +49,31 @@ _MOMENT = {"subjects_history": "valid_from", "items_history": "valid_from"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Holdings:
-    """What the views are made of: files by kind, those that correct others, live events by kind, merged ids."""
+    """What the views are made of: files by kind, those that correct others, live events by kind, merged ids.
+
+    `categories` tells whether an event without a category has that of its product.
+    """
 
     paths: Mapping[str, tuple[str, ...]]
     corrects: Mapping[str, tuple[str, ...]]
     live: Mapping[str, int]
     merges: Mapping[str, str]
     compactions: int
+    categories: bool
     known_before: int | None = None
 
 
 @contextmanager
 def connect(
-    ledger: Ledger, names: Iterable[str] | None = None, *, known_before: datetime | None = None
+    ledger: Ledger,
+    names: Iterable[str] | None = None,
+    *,
+    known_before: datetime | None = None,
+    categories: bool = True,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a locked DuckDB connection in memory with the named views (all by default); it closes with the block.
 
+    Without `categories` an event has the category that it came with and no other: quicker where nobody asks for it.
     Of an event that was corrected a view has the newest version, received before `known_before` if that is given.
     """
     import duckdb
@@ -72,7 +82,8 @@ def connect(
         connection = duckdb.connect(config=_settings(ledger, temporary))
         try:
             _lock(connection, ledger.path / FOLDER)
-            _add_views(connection, _holdings(ledger, known_before), ledger, NAMES if names is None else names)
+            holdings = _holdings(ledger, known_before, categories=categories)
+            _add_views(connection, holdings, ledger, NAMES if names is None else names)
             yield connection
         except duckdb.IOException as error:
             raise IntegrityError(f"Stored data cannot be read. See which: nextbest verify. ({error})") from error
@@ -118,7 +129,8 @@ def fetch(
     given = dict(tables or {})
     local = {c.alias for c in expression.find_all(exp.CTE)} | set(given)
     named = {t.name for t in expression.find_all(exp.Table) if t.name} - local
-    with connect(ledger, named, known_before=known_before) as connection:
+    categories = views.asks_for_category(expression)
+    with connect(ledger, named, known_before=known_before, categories=categories) as connection:
         for name, rows in given.items():
             view(connection, name, rows)
         return run(connection, expression, parameters)
@@ -194,7 +206,7 @@ def _set(name: str, value: exp.Expr) -> str:
     return exp.Set(expressions=[item]).sql(views.DUCKDB)
 
 
-def _holdings(ledger: Ledger, known_before: datetime | None) -> _Holdings:
+def _holdings(ledger: Ledger, known_before: datetime | None, *, categories: bool) -> _Holdings:
     paths: dict[str, list[str]] = {}
     corrects: dict[str, list[str]] = {}
     with ledger.journal.read() as connection:
@@ -212,6 +224,7 @@ def _holdings(ledger: Ledger, known_before: datetime | None) -> _Holdings:
         live=live,
         merges=merges,
         compactions=made,
+        categories=categories and "items" in paths,
         known_before=None if known_before is None else to_micros(known_before),
     )
 
@@ -223,7 +236,10 @@ def _add_views(
         ids = pa.array(holdings.merges.keys(), pa.string()), pa.array(holdings.merges.values(), pa.string())
         connection.register("merge_map", pa.table({"from_id": ids[0], "into_id": ids[1]}))
     wanted = set(names)
-    for name in dict.fromkeys([*(_NEEDS[n] for n in wanted if n in _NEEDS), *sorted(wanted, key=_NEEDS.__contains__)]):
+    needed = [_NEEDS[n] for n in wanted if n in _NEEDS]
+    if holdings.categories and not views.DESCRIBED.isdisjoint(wanted):
+        needed.append("items_history")
+    for name in dict.fromkeys([*needed, *sorted(wanted, key=_NEEDS.__contains__)]):
         if name in NAMES:
             _add_view(connection, ledger, holdings, name)
 
@@ -258,7 +274,11 @@ def _add_kind(connection: duckdb.DuckDBPyConnection, ledger: Ledger, holdings: _
         corrects = holdings.corrects.get(kind, ())
         known_before = holdings.known_before if corrects else None
         merged = bool(holdings.merges)
-        query = views.stored(name, kind, paths, live=live, merged=merged, corrects=corrects, known_before=known_before)
+        described = holdings.categories and name in views.DESCRIBED
+        query = views.stored(
+            name, kind, paths, live=live, merged=merged, described=described, corrects=corrects,
+            known_before=known_before,
+        )  # fmt: skip
         connection.execute(query)
 
 

@@ -31,7 +31,7 @@ def check(ledger: Ledger) -> list[Mapping[str, Any]]:
     present = [k for k, rows in analysis.kinds_present(ledger).items() if rows and k in KINDS and k not in _SKIPPED]
     tables: list[Mapping[str, Any]] = []
     for name in present:
-        with analysis.connect(ledger, [name]) as connection:
+        with analysis.connect(ledger, [name], categories=False) as connection:  # what the files themselves hold
             tables.append(_table(connection, KINDS[name]))
     rejected = _rejected(ledger)
     return [*tables, rejected] if rejected else tables

@@ -16,6 +16,10 @@ from nextbest.ledger.statements import load
 
 DUCKDB = "duckdb"
 ID = {"subjects": "subject_id", "items": "item_id"}
+CATEGORY = "category"
+DESCRIBED = frozenset(  # kinds of events about a product, whose category they have where they name none
+    k.name for k in KINDS.values() if k.event and {"product_id", CATEGORY} <= {c.name for c in k.columns}
+)
 CANDIDATE = {
     "action_id": "VARCHAR", "removed_by": "VARCHAR", "response_probability": "DOUBLE", "expected_value": "DOUBLE",
     "cost": "DOUBLE", "choice_probability": "DOUBLE",
@@ -42,10 +46,13 @@ def stored(
     *,
     live: str | None,
     merged: bool,
+    described: bool = False,
     corrects: tuple[str, ...] = (),
     known_before: int | None = None,
 ) -> str:
     """Give the SQL of the view of all rows of a kind: its files and the relation *live*, under canonical ids.
+
+    `described`: an event without a category has that of its product, from the view `items_history`.
 
     Where some of the files correct others, only the newest version of each event is seen, received before the moment
     `known_before` (microseconds) if that is given. The files are in the order in which they came.
@@ -60,7 +67,7 @@ def stored(
         rows = exp.Union(this=parts[0], expression=parts[1], distinct=False, by_name=True)
     if merged and kind != "items":
         rows = _fill(_fixed("canonical_links" if kind == "links" else "canonical"), source=rows.subquery())
-    return create(name, rows)
+    return create(name, _fill(_fixed("described"), source=rows.subquery()) if described else rows)
 
 
 def latest(kind: str, *, history: str) -> exp.Select:
@@ -76,6 +83,12 @@ def latest(kind: str, *, history: str) -> exp.Select:
     for name in columns:
         query = query.select(_latest_value(name, moment))
     return query
+
+
+def asks_for_category(expression: exp.Expr) -> bool:
+    """Tell whether a query may read the category of an event: by name, or as one of all columns."""
+    stars = any(not isinstance(star.parent, exp.Count) for star in expression.find_all(exp.Star))
+    return stars or any(column.name == CATEGORY for column in expression.find_all(exp.Column))
 
 
 @cache

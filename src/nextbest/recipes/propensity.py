@@ -1,6 +1,6 @@
 """The chance of any event within a horizon: buys of a category, opens, upgrades, redeems a coupon.
 
-    nb.fit(ledger, Propensity(event="order_line", where="category == 'produce'", horizon_days=28))
+    nb.fit(ledger, Propensity(event="order_line", where="category == 'PRODUCE'", horizon_days=28))
     nb.fit(ledger, Propensity(table="searches.csv", label="is_booking", time="date_time"))
 
 Several are declared in nextbest.toml, each under its own name, and give `<own name>_probability`.

@@ -44,6 +44,23 @@ SELECT
   ) AS value
 FROM history
 
+-- name: described
+-- An event without a category has that of its product: the last that was valid when it happened, never a later one.
+-- Several states of one moment count as in `items`: the greatest value.
+SELECT e.* REPLACE (
+  CASE
+    WHEN e.category IS NOT NULL THEN e.category
+    WHEN i.dated IS NULL THEN i.always
+    ELSE coalesce(struct_extract(list_max(list_filter(i.dated, lambda s: s.k <= e.ts)), 'v'), i.always)
+  END AS category
+)
+FROM source AS e LEFT JOIN (
+  SELECT
+    item_id, max(category) FILTER (WHERE valid_from IS NULL) AS always,
+    list(struct_pack(k := valid_from, v := category)) FILTER (WHERE valid_from IS NOT NULL) AS dated
+  FROM items_history WHERE category IS NOT NULL GROUP BY item_id
+) AS i ON i.item_id = CASE WHEN e.category IS NULL THEN e.product_id END
+
 -- name: candidates
 SELECT
   decision_id, play, mode, arm, subject_id, ts, action_id AS chosen, action_id = candidate.action_id AS is_chosen,
