@@ -66,6 +66,44 @@ def test_the_report_prints_the_value_added_and_is_honest_about_it() -> None:
     assert report.details["dates"] == {"from": "2023-06-05", "to": "2025-12-22"}
 
 
+def test_a_series_without_a_usual_change_does_not_drown_the_others() -> None:
+    """A series that was only nought, and one that ends early, are told; errors and bounds of the others stay sane."""
+    table = sales((20.0, 60.0, 200.0, 40.0, 40.0))
+    number = np.tile(np.arange(len(WEEKS)), 5)
+    sku = np.array(table["sku"].to_pylist())
+    units = np.where((sku == "p03") & (number < len(WEEKS) - 4), 0.0, table["units"].to_numpy())
+    table = table.set_column(3, "units", pa.array(units)).filter(pa.array((sku != "p04") | (number < len(WEEKS) - 20)))
+    recipe = asked(table)
+    fitted = recipe.fit(None, as_of=AS_OF)
+    report = fitted.report
+    assert report.metrics["mase"] < 3
+    assert all(figures["mase"] < 10 for figures in report.baselines.values())
+    cautions = " ".join(report.details["cautions"])
+    assert "1 of 5 series were only nought" in cautions
+    assert "1 of 5 series end early" in cautions
+    said = recipe.predict(None, fitted, as_of=AS_OF)
+    steady = said.filter(pc.equal(said["series"], "p02"))
+    assert pc.max(steady["demand_q99"]).as_py() < 2000
+
+
+def test_another_measure_that_says_otherwise_is_told() -> None:
+    """Where errors in usual changes are lower and amounts are not, both are said."""
+    from nextbest.recipes import demand_judged as judged_by
+
+    draw = np.random.default_rng(4)
+    actual = np.tile(np.array([[1.0], [1.0], [1.0], [1000.0]]), (1, 3))[None]
+    wrong = np.array([0.1, 0.1, 0.1, 9.0])[:, None] * (1 + 0.01 * draw.random((4, 3)))
+    worse = np.array([0.9, 0.9, 0.9, 6.0])[:, None] * (1 + 0.01 * draw.random((4, 3)))
+    judged = judged_by.Judged(
+        by_kind={"ours": actual + wrong, "ets": actual + worse, "seasonal naive": actual + 10 * worse},
+        actual=actual, scale=np.array([[1.0, 1.0, 1.0, 100.0]]), low=actual, high=actual, origins=(3,),
+    )  # fmt: skip
+    leads = {kind: judged_by.lead(judged, kind, seed=0) for kind in ("ets", "seasonal naive")}
+    why = judged_by.against(judged, leads)
+    assert "higher than that of ets (wape" in why
+    assert "higher than that of seasonal naive" not in why
+
+
 def test_deleting_the_future_changes_nothing() -> None:
     """Rows after the moment do not change what is said, and the same rows give the same bytes."""
     table = sales()

@@ -177,13 +177,13 @@ class Demand:
         return Report(
             recipe=self.name,
             status="ok",
-            why=_why(leads),
+            why=judged_by.against(judged, leads),
             as_of=as_of.isoformat(),
             rows=int(np.isfinite(seen.panel.values).sum()),
             seconds=seconds,
             evaluation=(
-                f"{len(judged.origins)} rolling origins, {seen.horizon} {seen.panel.period}s ahead each, judged with "
-                "what origins had taught that were over by then"
+                f"{_count(len(judged.origins), 'rolling origin')}, {_count(seen.horizon, seen.panel.period)} ahead "
+                "each, judged with what origins had taught that were over by then"
             ),
             metrics={**judged_by.metrics(judged, judged_by.OURS), "interval_held": judged_by.held(judged)},
             intervals={f"mase below {k}": (low, high) for k, (_, low, high) in leads.items() if np.isfinite(low)},
@@ -191,7 +191,7 @@ class Demand:
             details={
                 "forecast_value_added": judged_by.value_added(judged),
                 "preparation": [dict(step) for step in seen.preparation],
-                "cautions": [*seen.cautions, *_cautions(seen, self.known)],
+                "cautions": [*seen.cautions, *_cautions(seen, judged, self.known)],
                 "dates": {"from": str(starts[0]), "to": str(starts[1])},
                 "series": len(seen.panel.series),
                 "weight_of_trees": learnt.weight,
@@ -243,22 +243,18 @@ def missing_in(seen: Seen | None) -> str:
     return ""
 
 
-def _why(leads: Mapping[str, tuple[float, float, float]]) -> str:
-    """Say whether we beat the seasonal naive and exponential smoothing, or that we do not."""
-    said = []
-    for kind in (SEASONAL_NAIVE, ETS):
-        by, low, _ = leads[kind]
-        if not np.isfinite(low):
-            said.append(f"{'lower' if by > 0 else 'not lower'} than that of {kind} (one series: no interval)")
-        else:
-            said.append(
-                f"{'lower' if low > 0 else 'not clearly lower'} than that of {kind} (by {by:.3f} of a usual change)"
-            )
-    return f"The error is {' and '.join(said)}."
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _cautions(seen: Seen, known: tuple[str, ...]) -> list[str]:
+def _cautions(seen: Seen, judged: Judged, known: tuple[str, ...]) -> list[str]:
     said = []
+    nought = judged_by.without_scale(judged)
+    if nought:
+        said.append(
+            f"{nought} of {judged.scale.shape[1]} series were only nought before an origin: they have no usual change "
+            "there, and mase leaves them out."
+        )
     begun = np.isfinite(seen.panel.values).sum(axis=1)
     short = int((begun < 2 * min(seen.panel.season, seen.panel.length)).sum())
     if short:

@@ -10,7 +10,7 @@ import numpy as np
 from nextbest.models.forecasting import conformal
 from nextbest.models.forecasting.learn import Learnt, foreseen, learn
 from nextbest.models.forecasting.learn import judged as to_judge
-from nextbest.models.forecasting.origins import ENSEMBLE, TREES, Base
+from nextbest.models.forecasting.origins import ENSEMBLE, NO_SCALE, TREES, Base, relative
 from nextbest.models.forecasting.statistical import ETS, NAIVE, SEASONAL_NAIVE, is_rare
 
 if TYPE_CHECKING:
@@ -99,20 +99,51 @@ def judge(
 
 
 def metrics(judged: Judged, kind: str) -> dict[str, float]:
-    """Give `mase` (error beside the usual change), `wape` (of the total), `smape`, `mae`, `rmse`, `total_error`."""
+    """Give `mase` (error beside the usual change), `wape` (of the total), `smape`, `mae`, `rmse`, `total_error`.
+
+    `mase` leaves out where a series was only nought before: it has no usual change then (see `without_scale`).
+    """
     there = np.isfinite(judged.actual) & np.isfinite(judged.by_kind[kind])
     actual, said = judged.actual[there], judged.by_kind[kind][there]
     wrong = np.abs(said - actual)
     both = np.abs(actual) + np.abs(said)
     total = max(float(np.abs(actual).sum()), 1e-12)
     return {
-        "mase": float((wrong / np.broadcast_to(judged.scale[..., None], there.shape)[there]).mean()),
+        "mase": float(np.nanmean(relative(np.abs(judged.by_kind[kind] - judged.actual), judged.scale))),
         "wape": float(wrong.sum()) / total,
         "smape": float(np.where(both > 0, 200 * wrong / np.where(both > 0, both, 1.0), 0.0).mean()),
         "mae": float(wrong.mean()),
         "rmse": float(np.sqrt((wrong**2).mean())),
         "total_error": float((said - actual).sum()) / total,
     }
+
+
+def without_scale(judged: Judged) -> int:
+    """Give how many series were only nought before some judged origin, so that `mase` leaves them out there."""
+    there = np.isfinite(judged.actual) & np.isfinite(judged.by_kind[OURS])
+    return int((there.any(axis=2) & (judged.scale <= NO_SCALE)).any(axis=0).sum())
+
+
+def against(judged: Judged, leads: Mapping[str, tuple[float, float, float]]) -> str:
+    """Say whether we beat the seasonal naive and exponential smoothing, and where another measure says otherwise."""
+    ours, said, otherwise = metrics(judged, OURS), [], []
+    for kind in (SEASONAL_NAIVE, ETS):
+        by, low, high = leads[kind]
+        if not np.isfinite(low):
+            word = "lower" if by > 0 else "not lower"
+            said.append(f"{word} than that of {kind} (one series: no interval)")
+        else:
+            word = "lower" if low > 0 else "higher" if high < 0 else "not clearly lower"
+            said.append(f"{word} than that of {kind} (by {abs(by):.3f} of a usual change)")
+        theirs = metrics(judged, kind)
+        contrary = [m for m in ("wape", "mae") if (theirs[m] - ours[m]) * by < 0]
+        if contrary:
+            better = "lower" if by < 0 else "higher"
+            figures = ", ".join(f"{m} {ours[m]:.3f} against {theirs[m]:.3f}" for m in contrary)
+            otherwise.append(
+                f"In amounts it is {better} than that of {kind} ({figures}): large series count more there."
+            )
+    return " ".join([f"The error is {' and '.join(said)}, every series counting alike.", *otherwise])
 
 
 def held(judged: Judged) -> float:
@@ -147,7 +178,7 @@ def value_added(judged: Judged) -> list[dict[str, Any]]:
 
 
 def _by_series(judged: Judged, kind: str) -> Floats:
-    wrong = np.abs(judged.by_kind[kind] - judged.actual) / judged.scale[..., None]
+    wrong = relative(np.abs(judged.by_kind[kind] - judged.actual), judged.scale)
     there = np.isfinite(wrong)
     count = there.sum(axis=(0, 2))
     return np.where(count > 0, np.where(there, wrong, 0.0).sum(axis=(0, 2)) / np.maximum(count, 1), np.nan)

@@ -87,7 +87,7 @@ def see(sold: Sold, wanted: Wanted, *, end: int) -> Seen | None:
         steps.append(
             {"column": "value", "step": f"{doubled} rows of a series and period that has one were added to it"}
         )
-    return Seen(panel=panel, horizon=horizon, preparation=tuple(steps), cautions=(*more, *notes))
+    return Seen(panel=panel, horizon=horizon, preparation=tuple(steps), cautions=(*more, *notes, *_ended(raw, period)))
 
 
 def shorter(seen: Seen, horizon: int) -> Seen:
@@ -102,6 +102,20 @@ def _steps(horizon_days: int | None, period: Period, length: int) -> int:
     if horizon_days is not None:
         return periods.steps(horizon_days, period)
     return max(1, min(DEFAULT_STEPS[period], (length - EXTRA_PERIODS) // 2))
+
+
+def _ended(raw: Floats, period: Period) -> tuple[str, ...]:
+    """Say how many series are silent at the end for longer than ever before."""
+    found = 0
+    for row in raw:
+        places = np.flatnonzero(np.isfinite(row))
+        silence = np.diff(np.append(places, len(row))) - 1
+        found += bool(len(silence) and silence[-1] > silence[:-1].max(initial=0))
+    said = (
+        f"{found} of {len(raw)} series end early: to the last {period} they are silent for longer than ever before. "
+        "They are forecast as if they went on; leave out those that have ended."
+    )
+    return (said,) if found else ()
 
 
 def _series(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextbest.models.forecasting.hierarchy import Hierarchy, reconciled
-from nextbest.models.forecasting.origins import ENSEMBLE, TREES, Base
+from nextbest.models.forecasting.origins import ENSEMBLE, TREES, Base, relative
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ _WORTH = 0.01  # share by which trees have to lower the error: less is chance, a
 class Learnt:
     """What rolling origins taught: the weight of the trees, and origins x nodes x steps of (actual - forecast) / scale.
 
-    Errors are NaN where nothing came.
+    Errors are NaN where nothing came, and where a node was only nought before.
     """
 
     weight: float
@@ -40,8 +40,9 @@ class Learnt:
 def learn(bases: Sequence[Base], hierarchy: Hierarchy, *, positive: bool) -> Learnt:
     """Give what the forecasts at these origins teach."""
     weight = _weight(bases, hierarchy)
-    scaled = [(b.actual - foreseen(b, hierarchy, weight, positive=positive)) / b.scale[:, None] for b in bases]
-    return Learnt(weight=weight, errors=np.stack(scaled), moments=tuple(b.moment for b in bases))
+    wrong = np.stack([b.actual - foreseen(b, hierarchy, weight, positive=positive) for b in bases])
+    scaled = relative(wrong, np.stack([b.scale for b in bases]))
+    return Learnt(weight=weight, errors=scaled, moments=tuple(b.moment for b in bases))
 
 
 def judged(bases: Sequence[Base], horizon: int) -> list[tuple[Base, list[Base]]]:
@@ -67,10 +68,11 @@ def foreseen(base: Base, hierarchy: Hierarchy, weight: float, *, positive: bool)
 def _weight(bases: Sequence[Base], hierarchy: Hierarchy) -> float:
     """Give the weight of the trees with the least scaled error of the items; 0 unless they clearly help."""
     items = slice(hierarchy.above, None)
+    scale = np.stack([b.scale[items] for b in bases])
 
     def error(weight: float) -> float:
-        wrong = [np.abs(mixed(b, weight) - b.actual)[items] / b.scale[items, None] for b in bases]
-        return float(np.nanmean(np.concatenate(wrong)))
+        wrong = np.stack([np.abs(mixed(b, weight) - b.actual)[items] for b in bases])
+        return float(np.nanmean(relative(wrong, scale)))
 
     found = {weight: error(weight) for weight in WEIGHTS}
     best = min(WEIGHTS, key=lambda w: found[w])

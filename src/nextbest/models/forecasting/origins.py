@@ -77,11 +77,26 @@ def base(panel: Panel, hierarchy: Hierarchy, moment: int, horizon: int, *, seed:
     )
 
 
+NO_SCALE = 1e-9  # of a node that was nothing but nought so far: beside it every error is without measure
+_NOISE = 1e-6  # share of the level below which a change is rounding
+
+
+def relative(wrong: Floats, scale: Floats) -> Floats:
+    """Give errors (... x nodes x steps) in usual changes of their node, NaN for nodes that were only nought so far.
+
+    Where that holds for all of them the errors are given as they are.
+    """
+    known = scale > NO_SCALE
+    if not known.any():
+        return wrong
+    return np.asarray(np.where(known, 1 / np.where(known, scale, 1.0), np.nan)[..., None] * wrong)
+
+
 def usual_change(seen: Floats, season: int) -> Floats:
     """Give each node's mean absolute change over a season (or from period to period), the scale of MASE.
 
     Hyndman and Koehler (2006), International Journal of Forecasting 22. A node that never changes has a scale of the
-    typical node's share of its level.
+    typical node's share of its level, one that was only nought `NO_SCALE`.
     """
     lag = season if 4 * seen.shape[1] >= 5 * season else 1
     with np.errstate(all="ignore"):
@@ -89,9 +104,10 @@ def usual_change(seen: Floats, season: int) -> Floats:
         count = np.maximum(np.isfinite(change).sum(axis=1), 1)
         found = np.nansum(change, axis=1) / count
         level = np.nansum(np.abs(seen), axis=1) / np.maximum(np.isfinite(seen).sum(axis=1), 1)
+    found = np.where(found > _NOISE * level, found, 0.0)
     good = (found > 0) & (level > 0)
     share = float(np.median(found[good] / level[good])) if good.any() else 1.0
-    return np.asarray(np.where(found > 0, found, np.maximum(level * share, 1e-9)))
+    return np.asarray(np.where(found > 0, found, np.maximum(level * share, NO_SCALE)))
 
 
 def _of_node(row: Floats, season: int, horizon: int) -> dict[str, Floats]:
