@@ -177,18 +177,24 @@ def _ours(features: pa.Table, actual: Vector, learn: Places, judge: Places) -> V
 
 
 def _flaml(features: pa.Table, actual: Vector, learn: Places, judge: Places) -> Vector:
-    """Give the probabilities by FLAML's best model; the matrix is ours (numbers, codes, gaps), the rest is FLAML's."""
+    """Give the probabilities by FLAML's best model on our matrix of numbers and codes, its gaps filled."""
     from flaml import AutoML
 
     columns = encode_read.read(features)
     encoder, matrix = encode.learn_from([c.taken(learn) for c in columns], salt=encode.salt_of(features, 0))
+    usual = np.nanmedian(matrix, axis=0)  # some of what FLAML tries cannot read a gap
     search = AutoML()
     search.fit(
-        matrix, actual[learn].astype(int), task="classification", metric="roc_auc", time_budget=SECONDS, n_jobs=1,
-        seed=0, verbose=0,
+        _filled(matrix, usual), actual[learn].astype(int), task="classification", metric="roc_auc",
+        time_budget=SECONDS, n_jobs=1, seed=0, verbose=0,
     )  # fmt: skip
-    chance: Vector = search.predict_proba(encode.apply(encoder, [c.taken(judge) for c in columns]))[:, 1]
+    asked = _filled(encode.apply(encoder, [c.taken(judge) for c in columns]), usual)
+    chance: Vector = search.predict_proba(asked)[:, 1]
     return chance
+
+
+def _filled(matrix: Vector, usual: Vector) -> Vector:
+    return np.where(np.isfinite(matrix), matrix, np.nan_to_num(usual))
 
 
 def _line(name: str, who: str, metrics: Mapping[str, float], took: float) -> None:

@@ -423,3 +423,19 @@ def test_a_moment_after_the_end_of_the_data_is_not_silence(ledger: Ledger) -> No
     model = [Churn(horizon_days=60).fit(ledger, as_of=AS_OF + timedelta(days=d)) for d in (0, 30)]
     assert model[0].report.metrics == model[1].report.metrics
     assert model[0].report.positives == model[1].report.positives
+
+
+def test_a_few_subscriptions_do_not_hide_the_orders(ledger: Ledger) -> None:
+    """Where a handful of subscriptions tell too little, churn is by silence, and says why; unless `by` is set."""
+    _orders(ledger)
+    begun, ended = AS_OF - timedelta(days=200), AS_OF - timedelta(days=100)
+    few = pa.table({
+        "event_id": ["a", "b", "c"], "subject_id": ["s1", "s2", "s2"], "subscription_id": ["x", "y", "y"],
+        "status": ["active", "active", "canceled"], "ts": [begun, begun, ended], "started_ts": [begun] * 3,
+        "ended_ts": [None, None, ended],
+    })  # fmt: skip
+    archive.append(ledger, "subscription", few, source="test")
+    report = Churn(horizon_days=60).fit(ledger, as_of=AS_OF).report
+    assert (report.status, report.details["by"]) == ("ok", "silence")
+    assert report.why.startswith("By silence, as subscriptions tell too little")
+    assert Churn(horizon_days=60, by="subscription").fit(ledger, as_of=AS_OF).report.status == "not_enough_data"

@@ -77,6 +77,7 @@ class Churn:
             fitted = churn_when.fit(self, ledger, as_of=as_of)
         elif by == SUBSCRIPTION:
             fitted = churn_subscription.fit(self, ledger, as_of=as_of)
+            by, fitted = self._or_silence(ledger, fitted, as_of)
         else:
             fitted = self._fit_silence(ledger, as_of)
         seconds = round(clock.perf_counter() - began, 3)
@@ -135,6 +136,16 @@ class Churn:
 
     def _asked(self) -> flat.Asked:
         return flat.asked_by(self, prediction=PREDICTION, question="Which column says who left?")
+
+    def _or_silence(self, ledger: Any, fitted: Fitted, as_of: datetime) -> tuple[str, Fitted]:  # noqa: ANN401
+        """Give churn by silence where subscriptions tell too little and orders tell enough, unless `by` is set."""
+        if fitted.report.status == "ok" or self.by is not None:
+            return SUBSCRIPTION, fitted
+        silent = self._fit_silence(ledger, as_of)
+        if silent.report.status != "ok":
+            return SUBSCRIPTION, fitted
+        why = f"By silence, as subscriptions tell too little: {fitted.report.why} {silent.report.why}"
+        return SILENCE, replace(silent, report=replace(silent.report, why=why))
 
     def _fit_silence(self, ledger: Any, as_of: datetime) -> Fitted:  # noqa: ANN401
         learnt = silence.learn(ledger, as_of=as_of, horizon_days=self.horizon_days, seed=self.seed)
