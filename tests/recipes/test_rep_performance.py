@@ -132,6 +132,17 @@ def test_too_few_deals_are_told() -> None:
     assert (report.status, "at least 30 of either" in report.why) == ("not_enough_data", True)
 
 
+def test_a_column_of_ids_is_not_taken_for_reps() -> None:
+    """With fewer than two deals per rep on average nothing is compared, and the likely mistake is said."""
+    deals = _deals(spread=0.0, seed=6)
+    ids = pa.array([f"d{i}" for i in range(deals.num_rows)])
+    recipe = _recipe(deals)
+    table = deals.set_column(deals.column_names.index(recipe.rep), recipe.rep, ids)
+    report = _recipe(table).fit(None, as_of=AS_OF).report
+    assert report.status == "not_enough_data"
+    assert "fewer than 2 deals each" in report.why
+
+
 def test_deals_of_the_ledger_are_compared(tmp_path: Path) -> None:
     """Deals and activities of the ledger give one row per owner; activities after the first days do not count."""
     draw = np.random.default_rng(7)

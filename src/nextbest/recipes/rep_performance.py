@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 FEWEST_REPS, FEWEST_OF_A_KIND = 3, 30
+FEWEST_EACH = 2  # on average: with one deal each, luck and rep are the same thing
 _Z90 = 1.6448536269514722
 _ASSOCIATION = "Reps did not get their deals by lot: this is what goes with whom, not what anybody caused."
 
@@ -116,6 +117,12 @@ _COLUMNS = (
 def _missing(deals: rep_deals.Deals) -> str:
     won = int(deals.won.sum())
     lost = len(deals.won) - won
+    if len(deals.won) < FEWEST_EACH * len(deals.reps) and len(deals.reps) >= FEWEST_REPS:
+        return (
+            f"There are {len(deals.reps):,} reps for {len(deals.won):,} deals, fewer than {FEWEST_EACH} deals each: "
+            "what a rep adds cannot be told from the deal. Is the column of reps one of ids? Name the one that says "
+            "whose deal it was (rep), or load more deals per rep."
+        )
     if len(deals.reps) < FEWEST_REPS or min(won, lost) < FEWEST_OF_A_KIND:
         return (
             f"There are {won} won and {lost} lost deals of {len(deals.reps)} reps; at least {FEWEST_OF_A_KIND} of"
