@@ -214,6 +214,19 @@ def test_without_conversions_or_leads_the_answer_says_so(ledger: Ledger) -> None
         LeadScore(goal="won_deals").fit(ledger, as_of=AS_OF)
 
 
+def test_a_shop_without_leads_is_told_what_a_lead_is(ledger: Ledger) -> None:
+    """Where everybody is first seen with an order there is no lead, which is said and not counted."""
+    days = [AS_OF - timedelta(days=2 * n + 1) for n in range(200)]
+    rows = pa.table({
+        "event_id": [f"o{n}" for n in range(200)], "subject_id": [f"c{n}" for n in range(200)],
+        "ts": pa.array(days, pa.timestamp("us", tz="UTC")), "received_ts": pa.array(days, pa.timestamp("us", tz="UTC")),
+    })  # fmt: skip
+    archive.append(ledger, "order", rows, source="test")
+    report = LeadScore().fit(ledger, as_of=AS_OF).report
+    assert report.status == "not_enough_data"
+    assert report.why.startswith("No leads are known")
+
+
 def test_a_deal_won_converts_the_people_tied_to_it(ledger: Ledger) -> None:
     """A won deal counts for its contacts at its closing, and an open or lost one for nobody."""
     day = [AS_OF - timedelta(days=d) for d in (50, 40, 30)]

@@ -249,7 +249,7 @@ def _judged(made: Hazard, table: pa.Table, age: Vector, actual: Vector, horizon:
 def _against(judged: Judged) -> str:
     ours, theirs = judged.metrics()["auc"], judged.baseline_metrics()[BY_AGE]["auc"]
     low, high = judged.intervals()[f"auc minus {BY_AGE}"]
-    sure = "beats" if low > 0 else "does not surely beat"
+    sure = "beats" if low > 0 else "is surely worse than" if high < 0 else "does not surely beat"
     lead = f"AUC {ours:.3f} against {theirs:.3f}, {ours - theirs:+.3f} ({low:+.3f} to {high:+.3f})"
     return f"It {sure} the age of the stay alone: {lead}."
 

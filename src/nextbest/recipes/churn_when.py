@@ -190,7 +190,7 @@ def _against(held: Held) -> str:
     ours, line = held.metrics(when_judged.OURS, 1.0)["log_loss"], held.metrics(when_judged.LINE, 1.0)["log_loss"]
     low, high = held.intervals()[f"log_loss minus {when_judged.LINE}"]
     lead = f"log loss {ours:.3f} against {line:.3f}, {ours - line:+.3f} ({low:+.3f} to {high:+.3f})"
-    sure = "beats" if high < 0 else "does not surely beat"
+    sure = "beats" if high < 0 else "is surely worse than" if low > 0 else "does not surely beat"
     errors = [held.metrics(who, 1.0)["integrated_brier"] for who in (when_judged.OURS, when_judged.LINE)]
     but = (
         f" Its integrated Brier error is higher: {errors[0]:.4f} against {errors[1]:.4f}."

@@ -200,6 +200,11 @@ def _words(recipe: Asking, goal: Goal) -> moments.Words:
         judged_on="which leads converted after",
         load="leads and what became of them",
         more="more leads",
+        nobody=(
+            "No leads are known: nobody was there before they converted. A lead is a person who has come into sight, "
+            "by the date they were created or by something they did, and has not converted yet (not ordered, where "
+            "orders count). Load leads with the date they were created, or visits and messages from before that."
+        ),
     )
 
 

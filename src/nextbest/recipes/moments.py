@@ -53,7 +53,10 @@ Baselines = Callable[[Panel, Panel], Mapping[str, "Vector"]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """How the report names what is asked: `events` ("orders"), who did and who did not, and what to load."""
+    """How the report names what is asked: `events` ("orders"), who did and who did not, and what to load.
+
+    `nobody` is said where there is nobody to learn from or to judge on.
+    """
 
     events: str
     happened: str
@@ -61,6 +64,7 @@ class Words:
     judged_on: str
     load: str
     more: str = "more customers"
+    nobody: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +263,8 @@ def against(judgement: judged.Judged, baseline: str, word: str) -> str:
     lead = f"AUC {ours:.3f} against {theirs:.3f} from {baseline}, {ours - theirs:+.3f} ({low:+.3f} to {high:+.3f})"
     if low > 0:
         return f"It beats {word}: {lead}."
+    if high < 0:
+        return f"It is surely worse than {word}: {lead}."
     return f"It does not surely beat {word}: {lead}."
 
 
@@ -276,6 +282,8 @@ def _too_short(report: Report, asked: Asked, as_of: datetime) -> Report:
 
 def _too_few(asked: Asked, judging: Panel, learning: Panel) -> str:
     words = asked.words
+    if words.nobody and not len(learning.actual) + len(judging.actual):
+        return words.nobody
     for rows, what in ((learning, "to learn from"), (judging, "to judge on")):
         yes = int(rows.actual.sum())
         no = len(rows.actual) - yes
