@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nextbest.cli import render
 from nextbest.cli.stories import STORIES
 
 FILE = {
@@ -44,6 +45,13 @@ def test_a_check_tells_what_to_do() -> None:
     assert "Ask for it." in told("check", tables=[{"kind": "subjects", "problems": [problem]}])
     assert told("check", tables=[{"kind": "subjects", "problems": []}]) == "No problems found."
     assert "nextbest load" in told("check", tables=[])
+
+
+def test_rejected_rows_are_counted_and_a_line_stays_one_line() -> None:
+    """What was rejected is said once, and a line break in the name of a column breaks nothing."""
+    problem = {"code": "rejected_rows", "column": "a\nb.csv", "rows": 500, "what_to_do": "Correct them."}
+    first, *_ = render.told({"tables": [{"kind": "files", "problems": [problem]}]}, "check")
+    assert first == "files, a b.csv: 500 rows rejected."
 
 
 def test_too_little_data_is_told_with_the_reason() -> None:

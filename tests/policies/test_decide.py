@@ -256,9 +256,12 @@ def test_permissions_that_move_are_read_again(
 
 
 def test_a_typing_error_in_an_expression_is_refused(workspace: Callable[..., Ledger]) -> None:
-    """An unknown column in the audience is refused with the near word before anything is decided."""
+    """An unknown column in an audience is refused with the near word, also a declared one, before anything is decided."""
     with pytest.raises(ConfigError, match="Did you mean 'churn_probability'"):
         run(workspace('audience = "churn_probabilty > 0.5"'))
+    declared = '[recipes.buys_shoes]\nrecipe = "propensity"\nevent = "order_line"'
+    with pytest.raises(ConfigError, match="Did you mean 'buys_shoes_probability'"):
+        run(workspace('audience = "buys_shos_probability > 0.5"', head=declared))
 
 
 @pytest.mark.parametrize(

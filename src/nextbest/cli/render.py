@@ -83,7 +83,8 @@ def told(value: Any, story: str) -> list[str]:  # noqa: ANN401
     from nextbest.cli.stories import STORIES
 
     plainly = plain(value)
-    return list(STORIES[story](plainly) if story in STORIES else lines(plainly))
+    said = STORIES[story](plainly) if story in STORIES else lines(plainly)
+    return [" ".join(line.splitlines()) for line in said]  # a name of a column may hold a line break
 
 
 def say(text: str) -> None:

@@ -47,6 +47,12 @@ def _file(file: Document) -> Iterator[str]:
     yield from (f"    {note}" for note in file.get("notes", ()))
 
 
+def _problem(problem: Document) -> str:
+    if problem["code"] == "rejected_rows":
+        return f"{_counted(problem['rows'], 'row')} rejected"
+    return f"{problem['code'].replace('_', ' ')} in {_counted(problem['rows'], 'row')}"
+
+
 def check(said: Document) -> Iterator[str]:
     """Tell the problems, each with what to do, and which tables have none."""
     found = False
@@ -54,7 +60,7 @@ def check(said: Document) -> Iterator[str]:
         for problem in table["problems"]:
             found = True
             where = f", {problem['column']}" if problem["column"] else ""
-            yield f"{table['kind']}{where}: {problem['code'].replace('_', ' ')} in {_counted(problem['rows'], 'row')}."
+            yield f"{table['kind']}{where}: {_problem(problem)}."
             yield f"  {problem['what_to_do']}{_examples(problem)}"
     if not said["tables"]:
         yield "There is no data yet. Load some: nextbest load FILE..."

@@ -78,7 +78,14 @@ def recipe_of(declared: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def with_unfitted(table: pa.Table, play: Play, known: Mapping[str, str]) -> pa.Table:
-    """Give the table with nulls for the predictions that the play asks for and no fitted recipe says: unknown."""
+    """Give the table with nulls for the predictions that the play asks for and no fitted recipe says: unknown.
+
+    Raises `ConfigError` for a name that is no column and no prediction, of a recipe that is built in or declared.
+    """
+    names = {*table.column_names, *known}
+    for name in sorted(asked_for(play) - names):
+        message = f"Play '{play.name}' asks for '{name}', which nobody knows here.{nearest(name, sorted(names))}"
+        raise ConfigError(message)
     for name in sorted(asked_for(play) & known.keys() - set(table.column_names)):
         table = table.append_column(name, pa.nulls(table.num_rows, _type_of(name)))
     return table

@@ -147,7 +147,7 @@ def _logged(ledger: Ledger, play: Play, made: pa.Table, settled: Settled, mode: 
 
 def _decided(run: Run, known: Ranked, settled: Settled, made: pa.Table, *, outside: int, notes: list[str]) -> Decided:
     for note in notes:
-        _log.warning(note)
+        _log.info(note)  # whoever calls has them in `notes`, and says them once
     return Decided(
         play=run.play.name,
         table=made,
