@@ -5,8 +5,8 @@ Run: python benchmarks/fitting/run.py                  ratios at 7 thousand, 100
      python benchmarks/fitting/run.py --flaml          also ours beside FLAML, 60 s a fold, on two real files
 
 "Ours" is everything that `fit` does with a table in memory: reading, leak finding, folds, both halves, calibration,
-intervals, baselines, drivers, report. The processor's seconds are counted, both sides in one run; threads that wait
-for each other sleep (OMP_WAIT_POLICY=PASSIVE), or waiting would be counted as work.
+intervals, baselines, drivers, report. The processor's seconds are counted, both sides in one run, on a machine that has
+nothing else to do: threads that wait for each other would be counted as work.
 """
 
 from __future__ import annotations
@@ -208,8 +208,6 @@ def main() -> int:
     parser.add_argument("--flaml", action="store_true", help="also run FLAML, ten minutes")
     parser.add_argument("--rows", type=int, action="append", help="a size (may be given again)")
     asked = parser.parse_args()
-    if os.environ.get("OMP_WAIT_POLICY") != "PASSIVE":  # read by OpenMP when a process begins
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})  # noqa: S606
     _plain(np.zeros((100, 2)), np.arange(100) % 2, [], {}, 2)  # the import is nobody's time
     sizes(asked.rows or SIZES)
     if asked.flaml and DATA.is_dir():

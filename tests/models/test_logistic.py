@@ -78,7 +78,7 @@ def test_platt_undoes_a_known_distortion() -> None:
     draw = np.random.default_rng(3)
     truth = draw.normal(size=20_000)
     actual = (draw.random(20_000) < 1 / (1 + np.exp(-truth))).astype(float)
-    found = calibrate._platt(2 * truth + 1, actual)
+    found = calibrate.sigmoid(2 * truth + 1, actual)
     assert found["slope"] == pytest.approx(0.5, abs=0.03)
     assert found["shift"] == pytest.approx(-0.5, abs=0.05)
 

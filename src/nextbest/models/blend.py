@@ -44,7 +44,10 @@ def loss(predicted: Vector, actual: Vector, task: str) -> Vector:
 
 
 def score_loss(scores: Vector, actual: Vector, task: str) -> Vector:
-    """Give the loss per row of what scores mean: calibrated, for a label."""
+    """Give the loss per row of what scores mean: calibrated, for a label.
+
+    By two numbers, however many rows: a free curve would bend every blend to the label, and hide which is better.
+    """
     if task == "classification":
-        return loss(calibrate.apply(calibrate.fit(scores, actual), scores), actual, task)
+        return loss(calibrate.apply(calibrate.sigmoid(scores, actual), scores), actual, task)
     return loss(np.exp(np.clip(scores, -30, 30)) if task == "tweedie" else scores, actual, task)

@@ -29,11 +29,11 @@ _NEAREST = 1e-4  # no probability learnt from data is closer to 0 or 1 than this
 def fit(scores: Vector, actual: Vector) -> dict[str, Any]:
     """Give the map from log-odds scores to probabilities, as plain values for JSON."""
     rarer = min(float(actual.sum()), float((1 - actual).sum()))
-    sigmoid = _platt(scores, actual)
+    found = sigmoid(scores, actual)
     if rarer < _ISOTONIC_FROM:
-        return sigmoid
-    middle, rate = _pooled(apply(sigmoid, scores), actual)
-    return {**sigmoid, "kind": "isotonic", "from": middle.tolist(), "to": rate.tolist()}
+        return found
+    middle, rate = _pooled(apply(found, scores), actual)
+    return {**found, "kind": "isotonic", "from": middle.tolist(), "to": rate.tolist()}
 
 
 def apply(calibration: Mapping[str, Any], scores: Vector) -> Vector:
@@ -45,7 +45,7 @@ def apply(calibration: Mapping[str, Any], scores: Vector) -> Vector:
     return inside
 
 
-def _platt(scores: Vector, actual: Vector) -> dict[str, Any]:
+def sigmoid(scores: Vector, actual: Vector) -> dict[str, Any]:
     """Give slope and shift by Newton steps, with Platt's smoothed targets, so that clean separation stays finite."""
     positives = float(actual.sum())
     high, low = (positives + 1) / (positives + 2), 1 / (len(actual) - positives + 2)
