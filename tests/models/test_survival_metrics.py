@@ -34,11 +34,8 @@ def test_concordance_is_that_of_comparing_every_pair(seed: int) -> None:
 
 
 def test_concordance_is_that_of_lifelines() -> None:
-    """C agrees with lifelines on 3,000 subjects with tied times."""
-    utils = pytest.importorskip("lifelines.utils")
-    time, observed, risk = _drawn(3, 3_000)
-    theirs = utils.concordance_index(time, -risk, observed)
-    assert metric.concordance(time, observed, risk) == pytest.approx(theirs, abs=1e-12)
+    """C is what `concordance_index` of lifelines 0.30.3 gives for 3,000 subjects with tied times."""
+    assert metric.concordance(*_drawn(3, 3_000)) == pytest.approx(0.505551988326396, abs=1e-12)
 
 
 @pytest.mark.parametrize(("time", "observed"), [([1.0, 2.0], [0.0, 0.0]), ([3.0], [1.0]), ([2.0, 2.0], [1.0, 1.0])])

@@ -70,7 +70,7 @@ def test_a_play_for_deals_reaches_every_open_deal_and_no_customer(both: Ledger) 
     decided = verbs.decide(both, "follow_up", as_of=AS_OF, mode="replay")
     said = verbs.predict(both, "pipeline", as_of=AS_OF, publish=False)
     assert set(decided.table["subject_id"].to_pylist()) == set(said["subject_id"].to_pylist())
-    assert decided.by_action["call_them"] > 0.9 * decided.decided
+    assert decided.by_action["call_them"] > 0.7 * decided.decided  # the rest is explored, by a draw of the workspace
     amounts = dict(zip(said["subject_id"].to_pylist(), said["amount"].to_pylist(), strict=True))
     chances = dict(zip(said["subject_id"].to_pylist(), said["win_probability"].to_pylist(), strict=True))
     row = decided.table.slice(0, 1).to_pylist()[0]
