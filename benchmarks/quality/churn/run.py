@@ -93,6 +93,8 @@ def main() -> int:
     for metric, short in (("auc", "auc"), ("ece", "ece"), ("top_decile_lift", "lift")):
         figure(f"churn-telco {short}", known[metric])
     figure("churn-mlc auc", run("churn-mlc", Churn(table=str(mlc), label="churn", positive="yes")).metrics["auc"])
+    run("churn-telco, scorecard", Churn(table=str(telco), id="customerID", label="Churn", model="scorecard"))
+    run("churn-mlc, scorecard", Churn(table=str(mlc), label="churn", model="scorecard"))
     with tempfile.TemporaryDirectory() as folder, shop(Path(folder)) as ledger:
         for days in (30, 60):
             report = run(f"completejourney, {days} days of silence", Churn(horizon_days=days), ledger)

@@ -27,7 +27,7 @@ from nextbest.ledger.workspace import digest
 from nextbest.models import evaluate, store
 from nextbest.recipes import flat_table
 from nextbest.recipes import table as flat
-from nextbest.recipes.fitting import not_enough, probabilities
+from nextbest.recipes.fitting import not_enough, probabilities, settings_of
 from nextbest.types import Report
 
 if TYPE_CHECKING:
@@ -135,11 +135,7 @@ class Audience:
 
     def _settings(self) -> dict[str, Any]:
         """Give the settings without ids: those are kept as keyed digests only."""
-        seeds = self.seeds if isinstance(self.seeds, str) else ""
-        return {
-            "seeds": seeds, "segment": self.segment, "share": self.share, "count": self.count, "id": self.id,
-            "keep": list(self.keep), "seed": self.seed,
-        }  # fmt: skip
+        return {**settings_of(self), "seeds": self.seeds if isinstance(self.seeds, str) else ""}
 
 
 def _resolved(ledger: Any, name: str) -> str:  # noqa: ANN401 (a ledger)

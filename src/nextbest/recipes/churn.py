@@ -19,7 +19,7 @@ import pyarrow as pa  # noqa: TC002 (the configuration builds this class from it
 from nextbest.errors import UsageError, unknown
 from nextbest.recipes import churn_subscription, churn_when, silence
 from nextbest.recipes import table as flat
-from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
+from nextbest.recipes.fitting import model_id, not_enough, probabilities, settings_of, training_subjects
 from nextbest.recipes.table_model import refuse_without_table
 from nextbest.types import Fitted
 
@@ -151,12 +151,12 @@ class Churn:
         learnt = silence.learn(ledger, as_of=as_of, horizon_days=self.horizon_days, seed=self.seed)
         report = replace(learnt.report, recipe=self.name)
         if learnt.model is None:
-            return not_enough(self.name, flat.settings_of(self), report)
+            return not_enough(self.name, settings_of(self), report)
         parts = {"model": training_subjects(ledger, learnt.model, learnt.subject_ids)}
         return Fitted(
             model_id=model_id(self.name, parts, report.as_of),
             recipe=self.name,
-            settings=flat.settings_of(self),
+            settings=settings_of(self),
             as_of=report.as_of,
             parts=parts,
             report=report,

@@ -15,8 +15,7 @@ import pyarrow as pa
 from nextbest.models import contributions, hazard, intervals, person_periods
 from nextbest.models.person_periods import Spells
 from nextbest.recipes import churn_words
-from nextbest.recipes import table as flat
-from nextbest.recipes.fitting import model_id, not_enough, training_subjects
+from nextbest.recipes.fitting import model_id, not_enough, settings_of, training_subjects
 from nextbest.recipes.judged import MAJORITY, Judged
 from nextbest.recipes.subscription_facts import facts
 from nextbest.recipes.subscriptions import INVOLUNTARY, STAYED, VOLUNTARY, Stays, read, suits
@@ -77,7 +76,7 @@ def fit(recipe: Any, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401
     actual = (stays.leave[judging] <= stays.until).astype(np.float64)
     missing = _missing(stays, cut, actual, horizon)
     if missing:
-        return not_enough(recipe.name, flat.settings_of(recipe), replace(report, why=missing))
+        return not_enough(recipe.name, settings_of(recipe), replace(report, why=missing))
     causes, said = _causes(stays, cut)
     read_now = facts(ledger, stays, as_of=as_of)
     asked = _Asked(stays=stays, known=read_now.known, causes=causes, horizon=horizon, seed=recipe.seed)
@@ -102,7 +101,7 @@ def fit(recipe: Any, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401
         details={**judged.details(), **_details(stays, causes, horizon, said)},
     )
     return Fitted(
-        model_id=model_id(recipe.name, parts, report.as_of), recipe=recipe.name, settings=flat.settings_of(recipe),
+        model_id=model_id(recipe.name, parts, report.as_of), recipe=recipe.name, settings=settings_of(recipe),
         as_of=report.as_of, parts=parts, report=report, extra=extra,
     )  # fmt: skip
 

@@ -19,8 +19,7 @@ from nextbest.errors import DataError
 from nextbest.models import contributions, encode, hazard, intervals, leaks
 from nextbest.models import survival_metrics as metric
 from nextbest.recipes import churn_words, flat_table, when_judged, when_rows
-from nextbest.recipes import table as flat
-from nextbest.recipes.fitting import model_id, not_enough, training_subjects
+from nextbest.recipes.fitting import model_id, not_enough, settings_of, training_subjects
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def fit(recipe: Any, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401
     )  # fmt: skip
     missing = _missing(recipe, rows)
     if missing:
-        return not_enough(recipe.name, flat.settings_of(recipe), replace(report, why=missing))
+        return not_enough(recipe.name, settings_of(recipe), replace(report, why=missing))
     features, left_out = _readable(recipe, rows)
     horizon = _horizon(recipe, rows)
     reach = horizon if rows.changes else None
@@ -79,7 +78,7 @@ def fit(recipe: Any, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401
         seconds=round(clock.perf_counter() - began, 3),
     )
     return Fitted(
-        model_id=model_id(recipe.name, parts, report.as_of), recipe=recipe.name, settings=flat.settings_of(recipe),
+        model_id=model_id(recipe.name, parts, report.as_of), recipe=recipe.name, settings=settings_of(recipe),
         as_of=report.as_of, parts=parts, report=report, extra=extra,
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ from nextbest.recipes import deals as shared
 from nextbest.recipes import table as flat
 from nextbest.recipes.deal_panel import Known, at, panel
 from nextbest.recipes.deal_win_judged import Judgement, judge, told
-from nextbest.recipes.fitting import not_enough, training_subjects
+from nextbest.recipes.fitting import not_enough, settings_of, training_subjects
 from nextbest.recipes.judged import MAJORITY
 from nextbest.recipes.table_model import refuse_without_table
 from nextbest.types import Fitted, Report
@@ -139,7 +139,7 @@ class DealWin:
                         positives=int((deals.won & (deals.closed < NEVER)).sum()))  # fmt: skip
         missing = shared.too_few(deals, FEWEST_OF_A_CLASS)
         if missing:
-            return not_enough(self.name, flat.settings_of(self), replace(report, why=missing)), None
+            return not_enough(self.name, settings_of(self), replace(report, why=missing)), None
         judged = judge(known, report, seed=self.seed)
         rates = stage_rates.stage_rates(deals, spells(deals), before=deals.now)
         salt = f"{len(deals.ids):032x}"  # the same deals give the same model
@@ -156,7 +156,7 @@ class DealWin:
             report = replace(report, left_out=(*report.left_out, *model.left_out), top_features=top)
         fitted = Fitted(
             model_id=shared.facts_id(self.name, facts, as_of.isoformat(), parts), recipe=self.name,
-            settings=flat.settings_of(self), as_of=as_of.isoformat(), parts=parts, report=report, extra=facts,
+            settings=settings_of(self), as_of=as_of.isoformat(), parts=parts, report=report, extra=facts,
         )  # fmt: skip
         return fitted, judged
 

@@ -1,9 +1,11 @@
-"""What recipes that predict a probability share: their ids, what they keep of who taught them, their answer."""
+"""What recipes share: their ids and settings, what they keep of who taught them, the answer of a probability."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
@@ -12,7 +14,7 @@ from nextbest.models import store
 from nextbest.types import Fitted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from nextbest.types import Model, Report
 
@@ -54,3 +56,19 @@ def probabilities(fitted: Fitted, subject_ids: pa.Array | pa.ChunkedArray, featu
         f"{name}_low": said["low"],
         f"{name}_high": said["high"],
     })  # fmt: skip
+
+
+def settings_of(recipe: Any) -> dict[str, Any]:  # noqa: ANN401 (any recipe)
+    """Give a recipe's settings as plain values; a table that was handed over in memory is not one of them."""
+    return {f.name: _plain(getattr(recipe, f.name)) for f in fields(recipe) if f.init}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (a setting)
+    """Give a setting as JSON can hold it."""
+    if isinstance(value, pa.Table):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value

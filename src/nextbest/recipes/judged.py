@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from nextbest.models import boosting, cross_fit, curves, encode, evaluate, logistic, trees
-from nextbest.models.boosting import TREES, Boosting, fitted_state
+from nextbest.models import boosting, cross_fit, curves, encode, evaluate, logistic
+from nextbest.models.boosting import Boosting
 from nextbest.models.presets import preset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -122,38 +121,6 @@ def latest(order: Vector, share: float) -> Split:
     ranked = np.argsort(order, kind="stable")
     first = order[ranked[len(ranked) - max(1, int(len(ranked) * share))]]
     return np.flatnonzero(order < first), np.flatnonzero(order >= first)
-
-
-def held_out(features: pa.Table, actual: Vector, model: Boosting, splits: Sequence[Split]) -> Judged:
-    """Give predictions for the judging rows of every (learning, judging) split; splits run side by side."""
-    alone = replace(model, num_threads=1) if len(splits) > 1 else model
-    # One rate for all folds: the rate of the others is lower where a fold has more positives, so that rates of their
-    # own would rank the folds the wrong way round and put the AUC of a constant below one half.
-    rate = float(np.mean([actual[learning].mean() for learning, _ in splits]))
-
-    def one(split: tuple[NDArray[np.int64], NDArray[np.int64]]) -> list[Vector]:
-        learning, judging = split
-        fitted = alone.fit(features.take(learning), pa.table({"label": actual[learning]}))
-        table = features.take(judging)
-        ours = fitted.predict(table)["prediction"].to_numpy()
-        return [ours, np.full(len(judging), rate), *_halves(fitted, table)]
-
-    with ThreadPoolExecutor(max_workers=model.num_threads) as pool:
-        parts = list(pool.map(one, splits))
-    judges = np.concatenate([judging for _, judging in splits])
-    order = np.argsort(judges, kind="stable")
-    ours, *theirs = (np.concatenate(columns)[order] for columns in zip(*parts, strict=True))
-    names = (MAJORITY, LOGISTIC, TREES_ALONE)
-    return Judged(actual=actual[judges[order]], ours=ours, baselines=dict(zip(names, theirs, strict=True)))
-
-
-def _halves(fitted: Boosting, table: pa.Table) -> tuple[Vector, Vector]:
-    """Give the probabilities of the linear half and of the trees by themselves, as they come, uncalibrated."""
-    _, encoder, linear = fitted_state(fitted)
-    matrix = encode.matrix(encoder, table)
-    scores = logistic.scores(linear, matrix), trees.scores(fitted.files[TREES], matrix)
-    straight, grown = (1 / (1 + np.exp(-np.clip(s, -35, 35))) for s in scores)
-    return straight, grown
 
 
 def rounded(metrics: Mapping[str, float]) -> dict[str, float]:

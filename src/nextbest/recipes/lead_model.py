@@ -15,7 +15,7 @@ from nextbest.models import folds
 from nextbest.models.unread import notes_of, with_notes
 from nextbest.recipes import capacity, flat_table, judged, lead_parts, leads, moments
 from nextbest.recipes import table as flat
-from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
+from nextbest.recipes.fitting import model_id, not_enough, probabilities, settings_of, training_subjects
 from nextbest.recipes.table_model import refuse_without_table
 from nextbest.recipes.timeline import DAY_US, moment_of
 from nextbest.types import Fitted, Report
@@ -94,7 +94,7 @@ def fit(recipe: Asking, ledger: Any, *, as_of: datetime, also: Also | None = Non
     refuse_without_table(recipe)
     began = clock.perf_counter()
     learnt, goal = learn(recipe, ledger, as_of)
-    settings = flat.settings_of(recipe)
+    settings = settings_of(recipe)
     report = replace(learnt.report, seconds=round(clock.perf_counter() - began, 3))
     if learnt.model is None or goal is None:
         return not_enough(recipe.name, settings, report)

@@ -21,9 +21,8 @@ from nextbest.ledger import analysis
 from nextbest.models import waiting
 from nextbest.models.order_history import day_of, purchases, summary
 from nextbest.models.pareto_nbd import ParetoNBD
-from nextbest.recipes import table as flat
 from nextbest.recipes import wait_words
-from nextbest.recipes.fitting import model_id, not_enough
+from nextbest.recipes.fitting import model_id, not_enough, settings_of
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class NextOrderDate:
     def fit_orders(self, orders: pa.Table, *, as_of: datetime) -> Fitted:
         """Learn from a table of orders (`subject_id, ts, revenue`), all before `as_of`."""
         began = time.perf_counter()
-        settings = flat.settings_of(self)
+        settings = settings_of(self)
         bought = purchases(_counted(orders), before_day=day_of(as_of))
         # However late the moment is, what is known of orders ends with the day of the last: the rest is not silence.
         cut = min(day_of(as_of), int(bought.day.max(initial=-(2**62))) + 1)

@@ -21,7 +21,7 @@ from nextbest.features.build import build
 from nextbest.features.expression import evaluate, parse
 from nextbest.features.language import Feature, distinct_names
 from nextbest.features.sets import feature_set
-from nextbest.recipes import moments, timeline
+from nextbest.recipes import fitting, moments, timeline
 from nextbest.recipes import table as flat
 from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
 from nextbest.recipes.table_model import refuse_without_table
@@ -179,7 +179,7 @@ class Propensity:
 
 def settings_of(recipe: Propensity) -> dict[str, Any]:
     """Give the settings that rebuild it under its own name."""
-    plain = flat.settings_of(recipe)
+    plain = fitting.settings_of(recipe)
     plain.pop("name")
     return plain if recipe.name == "propensity" else {"recipe": "propensity", **plain}
 

@@ -21,7 +21,7 @@ from nextbest.models import mixed_response as mixed
 from nextbest.models.encode_values import numbers, plain
 from nextbest.models.evaluate import correlation, mae
 from nextbest.recipes import flat_table, visit_plan
-from nextbest.recipes.fitting import model_id, not_enough
+from nextbest.recipes.fitting import model_id, not_enough, settings_of
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ class RepCapacity:
         report = Report(recipe=self.name, status="ok", as_of=as_of.isoformat(), rows=len(seen.order))
         missing = _missing(seen)
         if missing:
-            return not_enough(self.name, self._settings(), replace(report, why=missing))
+            return not_enough(self.name, settings_of(self), replace(report, why=missing))
         judged = _judged(seen, report)
         response = mixed.fit(seen.periods)
         plan = self._plan(seen, response)
         facts = _facts(response)
         return Fitted(
-            model_id=model_id(self.name, {}, f"{report.as_of}{facts}"), recipe=self.name, settings=self._settings(),
+            model_id=model_id(self.name, {}, f"{report.as_of}{facts}"), recipe=self.name, settings=settings_of(self),
             as_of=report.as_of, parts={}, extra={**facts, "segments": list(seen.segments)},
             report=replace(
                 judged, why=_said(response, plan, judged), details=_details(seen, response, plan),
@@ -125,14 +125,6 @@ class RepCapacity:
         ids = flat_table.column(table, self.account, "account").cast(pa.string()).to_pylist()
         said = flat_table.column(table, self.segment, "segment").cast(pa.string()).to_pylist()
         return dict(zip(ids, (s or "unknown" for s in said), strict=True))
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "table": self.table if isinstance(self.table, str) else None, "account": self.account,
-            "response": self.response, "effort": self.effort,
-            "accounts": self.accounts if isinstance(self.accounts, str) else None, "segment": self.segment,
-            "visits": self.visits, "most": self.most, "level": self.level, "seed": self.seed,
-        }  # fmt: skip
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

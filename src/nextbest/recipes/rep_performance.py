@@ -19,7 +19,7 @@ from nextbest.errors import UsageError
 from nextbest.models import cross_fit, encode, evaluate, logistic, rep_effects
 from nextbest.recipes import rep_activities, rep_deals
 from nextbest.recipes.deals import facts_id
-from nextbest.recipes.fitting import not_enough
+from nextbest.recipes.fitting import not_enough, settings_of
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class RepPerformance:
         report = Report(recipe=self.name, status="ok", as_of=as_of.isoformat(), rows=len(deals.won))
         missing = _missing(deals)
         if missing:
-            return not_enough(self.name, self._settings(), replace(report, why=missing))
+            return not_enough(self.name, settings_of(self), replace(report, why=missing))
         offset = _offset(deals, seed=self.seed)
         wins = rep_effects.of_wins(deals.won, offset, deals.rep, seed=self.seed)
         length = _lengths(deals, seed=self.seed)
@@ -81,7 +81,7 @@ class RepPerformance:
         )
         facts = {"reps": rows}
         return Fitted(
-            model_id=facts_id(self.name, facts, report.as_of), recipe=self.name, settings=self._settings(),
+            model_id=facts_id(self.name, facts, report.as_of), recipe=self.name, settings=settings_of(self),
             as_of=report.as_of, parts={}, report=report, extra=facts,
         )  # fmt: skip
 
@@ -99,13 +99,6 @@ class RepPerformance:
             self.table, rep=self.rep, label=self.label, positive=self.positive, lost=self.lost, days=self.days,
             mix=self.mix, activities=self.activities,
         )  # fmt: skip
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "table": self.table if isinstance(self.table, str) else None, "rep": self.rep, "label": self.label,
-            "positive": self.positive, "lost": self.lost, "days": list(self.days), "mix": list(self.mix),
-            "activities": list(self.activities), "landmark_days": self.landmark_days, "seed": self.seed,
-        }  # fmt: skip
 
 
 _LENGTH = ("length_ratio_low", "length_ratio", "length_ratio_high")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time as clock
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from nextbest.models.forecasting.periods import Period  # noqa: TC001 (settings 
 from nextbest.recipes import restock_replay as replay
 from nextbest.recipes.demand import Demand, missing_in
 from nextbest.recipes.demand_judged import CHANCES, groups
-from nextbest.recipes.fitting import model_id, not_enough
+from nextbest.recipes.fitting import model_id, not_enough, settings_of
 from nextbest.recipes.restock_costs import costs_of, stock_of
 from nextbest.types import Fitted, Report
 
@@ -71,7 +71,7 @@ class Restock:
         costs = None if seen is None or why else costs_of(self, ledger, seen.panel.series, as_of)
         if seen is None or costs is None or why:
             report = Report(recipe=self.name, status="not_enough_data", why=why or _COSTS, as_of=as_of.isoformat())
-            return not_enough(self.name, self._settings(), report)
+            return not_enough(self.name, settings_of(self), report)
         hierarchy, bases = demand.origins(seen)
         of = groups(hierarchy, seen.panel.values)
         told = replay.replay(bases, hierarchy, of, seen, costs, seed=self.seed)
@@ -99,7 +99,7 @@ class Restock:
         return Fitted(
             model_id=model_id(self.name, {}, as_of.isoformat() + json.dumps(facts, sort_keys=True)),
             recipe=self.name,
-            settings=self._settings(),
+            settings=settings_of(self),
             as_of=as_of.isoformat(),
             parts={},
             report=report,
@@ -143,11 +143,6 @@ class Restock:
             table=self.table, series=self.series, time=self.time, value=self.value, drivers=self.drivers,
             known=self.known, gaps=self.gaps, total=False, most_series=self.most_series, seed=self.seed,
         )  # fmt: skip
-
-    def _settings(self) -> dict[str, Any]:
-        said = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        said = {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
-        return {**said, "table": None if self.table is None or isinstance(self.table, pa.Table) else str(self.table)}
 
 
 _COSTS = (

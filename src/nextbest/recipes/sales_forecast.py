@@ -21,7 +21,7 @@ from nextbest.models import deal_rates
 from nextbest.models.deal_history import NEVER
 from nextbest.recipes import deals as shared
 from nextbest.recipes.deal_periods import baselines_of, forecast, missing_in
-from nextbest.recipes.fitting import not_enough
+from nextbest.recipes.fitting import not_enough, settings_of
 from nextbest.recipes.sales_forecast_judged import judge
 from nextbest.types import Fitted, Report
 
@@ -72,14 +72,14 @@ class SalesForecast:
                         positives=int((deals.won & (deals.closed < NEVER)).sum()))  # fmt: skip
         missing = missing_in(deals)
         if missing:
-            return not_enough(self.name, self._settings(), replace(report, why=missing))
+            return not_enough(self.name, settings_of(self), replace(report, why=missing))
         facts = deal_rates.learn(
             deals, segment=deal_rates.segment_of(deals, self.segment), period_days=self.days, seed=self.seed
         )
         report = judge(self, table, deals, report)
         report = replace(report, seconds=round(time.perf_counter() - began, 3))
         return Fitted(
-            model_id=shared.facts_id(self.name, facts, as_of.isoformat()), recipe=self.name, settings=self._settings(),
+            model_id=shared.facts_id(self.name, facts, as_of.isoformat()), recipe=self.name, settings=settings_of(self),
             as_of=as_of.isoformat(), parts={}, report=report, extra=facts,
         )  # fmt: skip
 
@@ -138,13 +138,6 @@ class SalesForecast:
         return {
             "sales_forecast": float(coming.mean() + so_far), "sales_forecast_low": float(low),
             "sales_forecast_high": float(high), "won_so_far": float(so_far),
-        }  # fmt: skip
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "period_days": self.period_days, "periods": self.periods, "segment": self.segment, "level": self.level,
-            "won_stages": list(self.won_stages), "lost_stages": list(self.lost_stages), "paths": self.paths,
-            "seed": self.seed,
         }  # fmt: skip
 
 

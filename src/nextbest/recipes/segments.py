@@ -23,7 +23,7 @@ from nextbest.ledger import analysis
 from nextbest.models import kmeans, stability
 from nextbest.models.encode_values import numbers, plain
 from nextbest.recipes import flat_table, rfm, segment_names, segment_words
-from nextbest.recipes.fitting import model_id, not_enough, training_subjects
+from nextbest.recipes.fitting import model_id, not_enough, settings_of, training_subjects
 from nextbest.recipes.held_out_money import Difference, difference
 from nextbest.types import Fitted, Report
 
@@ -67,10 +67,10 @@ class Segments:
     def fit(self, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (see types.Recipe)
         """Find the segments of who is known before `as_of`; `cannot_tell` when none are stable and apart."""
         began = clock.perf_counter()
-        features = self._features(ledger, as_of)
+        features = self.features(ledger, as_of)
         report = Report(recipe=self.name, status="ok", as_of=as_of.isoformat(), rows=features.num_rows)
         if features.num_rows < FEWEST_ROWS or not 1 < features.num_columns <= MOST_COLUMNS:
-            return not_enough(self.name, self._settings(), replace(report, why=_missing(features)))
+            return not_enough(self.name, settings_of(self), replace(report, why=_missing(features)))
         fitted = self._grid(features, report) if self.method == "rfm" else self._groups(ledger, features, report)
         if fitted.report.status == "ok" and self.table is None:
             fitted = replace(fitted, report=_judged(self, ledger, fitted, as_of))
@@ -79,7 +79,7 @@ class Segments:
 
     def predict(self, ledger: Any, fitted: Fitted, *, as_of: datetime) -> pa.Table:  # noqa: ANN401 (see types.Recipe)
         """Give `subject_id`, `segment` and `segment_confidence` (0 between two segments, 1 in the middle of one)."""
-        return self._named(fitted, self._features(ledger, as_of))
+        return self._named(fitted, self.features(ledger, as_of))
 
     def _named(self, fitted: Fitted, features: pa.Table) -> pa.Table:
         if self.method == "rfm":
@@ -97,7 +97,7 @@ class Segments:
 
     def words(self, ledger: Any, fitted: Fitted, subject_id: str, *, as_of: datetime) -> tuple[str, ...]:  # noqa: ANN401
         """Give what sets a person's segment apart, and where they stand in it."""
-        features = self._features(ledger, as_of)
+        features = self.features(ledger, as_of)
         row = features.filter(pc.equal(features["subject_id"], subject_id))
         said = self._named(fitted, row).to_pylist()[0]
         values = row.drop_columns(["subject_id"]).to_pylist()[0]
@@ -114,7 +114,7 @@ class Segments:
         if standing is None and self.k is None:
             said = replace(report, status="cannot_tell", why=_none(found), details=details)
             return Fitted(
-                model_id="", recipe=self.name, settings=self._settings(), as_of=report.as_of, parts={}, report=said
+                model_id="", recipe=self.name, settings=settings_of(self), as_of=report.as_of, parts={}, report=said
             )
         k = self.k or standing or 2
         model = kmeans.KMeans(k=k, seed=self.seed).fit(features)
@@ -144,7 +144,8 @@ class Segments:
         )
         return self._fitted({}, said, {"cuts": cuts})
 
-    def _features(self, ledger: Any, as_of: datetime) -> pa.Table:  # noqa: ANN401
+    def features(self, ledger: Any, as_of: datetime) -> pa.Table:  # noqa: ANN401
+        """Give `subject_id` and the numbers that are compared, as of a moment or of the table."""
         if self.table is not None:
             return _from_table(self.table, self.id, self.columns)
         known = {f.name: f for f in feature_set(ledger)}
@@ -157,15 +158,8 @@ class Segments:
     def _fitted(self, parts: Mapping[str, Any], report: Report, extra: Mapping[str, Any]) -> Fitted:
         return Fitted(
             model_id=model_id(self.name, parts, f"{report.as_of}{sorted(extra.items())}"), recipe=self.name,
-            settings=self._settings(), as_of=report.as_of, parts=parts, report=report, extra=extra,
+            settings=settings_of(self), as_of=report.as_of, parts=parts, report=report, extra=extra,
         )  # fmt: skip
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "method": self.method, "k": self.k, "most": self.most, "columns": list(self.columns),
-            "table": self.table if isinstance(self.table, str) else None, "id": self.id,
-            "horizon_days": self.horizon_days, "seed": self.seed,
-        }  # fmt: skip
 
 
 # --- do segments differ in what comes after? --------------------------------------------------------------------------
@@ -174,7 +168,7 @@ class Segments:
 def _judged(recipe: Segments, ledger: Any, fitted: Fitted, as_of: datetime) -> Report:  # noqa: ANN401
     """Give the report with what those segmented earlier spent afterwards, beside past revenue alone."""
     cut = as_of - timedelta(days=recipe.horizon_days)
-    features = recipe._features(ledger, cut)  # noqa: SLF001 (a part of the recipe)
+    features = recipe.features(ledger, cut)
     kind = next((k for k in ("order", "order_line") if k in analysis.kinds_present(ledger)), None)
     if kind is None or features.num_rows < FEWEST_ROWS:
         return fitted.report

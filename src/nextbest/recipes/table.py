@@ -10,7 +10,6 @@ Columns that know the outcome are left out and named, the rest is learnt from an
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +22,12 @@ from nextbest.models.scorecard import Scorecard
 from nextbest.models.scorecard_table import points_table
 from nextbest.models.unread import unread, with_notes
 from nextbest.recipes import flat_table, judged, table_model
-from nextbest.recipes.fitting import model_id, not_enough, probabilities, training_subjects
+from nextbest.recipes.fitting import model_id, not_enough, probabilities, settings_of, training_subjects
 from nextbest.recipes.table_model import LATEST_SHARE
 from nextbest.types import Fitted, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -85,11 +84,6 @@ def asked_by(recipe: Any, *, prediction: str, question: str = QUESTION) -> Asked
     shared = {f.name for f in fields(Asked)} & {f.name for f in fields(recipe)}
     taken = {name: getattr(recipe, name) for name in shared}
     return Asked(recipe=recipe.name, prediction=prediction, question=question, settings=settings_of(recipe), **taken)
-
-
-def settings_of(recipe: Any) -> dict[str, Any]:  # noqa: ANN401 (any recipe)
-    """Give a recipe's settings as plain values; a table that was handed over in memory is not one of them."""
-    return {f.name: _plain(getattr(recipe, f.name)) for f in fields(recipe) if f.init}
 
 
 def fit(asked: Asked, ledger: Any, *, as_of: datetime) -> Fitted:  # noqa: ANN401 (a ledger, or None)
@@ -255,12 +249,3 @@ def _missing_in(asked: Asked, rows: flat_table.Labelled, split: judged.Split) ->
                 f"at least {least} rows of either kind are needed. Add rows, or leave out `time`: then folds judge."
             )
     return ""
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 (a setting)
-    """Give a setting as JSON can hold it."""
-    if isinstance(value, pa.Table):
-        return None
-    if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, tuple) else value

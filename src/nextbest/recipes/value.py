@@ -22,7 +22,7 @@ from nextbest.models import clv, contributions
 from nextbest.models.clv_windows import inner_cut
 from nextbest.models.order_history import day_of, purchases, summary
 from nextbest.recipes import value_contracts, value_orders
-from nextbest.recipes.fitting import model_id, not_enough
+from nextbest.recipes.fitting import model_id, not_enough, settings_of
 from nextbest.recipes.value_judged import day, judge, unsettled
 from nextbest.types import Fitted, Report
 
@@ -74,7 +74,7 @@ class Value:
             discount_rate=self.discount_rate,
             level=self.level,
             seed=self.seed,
-            settings=self._settings(),
+            settings=settings_of(self),
         )
         return value_contracts.fit(states, terms, as_of=as_of)
 
@@ -104,7 +104,7 @@ class Value:
         return Fitted(
             model_id=model_id(self.name, learnt.parts, as_of.isoformat()),
             recipe=self.name,
-            settings=self._settings(),
+            settings=settings_of(self),
             as_of=as_of.isoformat(),
             parts=learnt.parts,
             report=replace(
@@ -151,15 +151,6 @@ class Value:
             }
         )
 
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "horizon_days": self.horizon_days,
-            "level": self.level,
-            "by": self.by,
-            "discount_rate": self.discount_rate,
-            "seed": self.seed,
-        }
-
     def _way(self, ledger: Any, as_of: datetime) -> str:  # noqa: ANN401 (see types.Recipe)
         if self.by not in WAYS:
             raise unknown("way to value customers", self.by, WAYS)
@@ -171,7 +162,7 @@ class Value:
 
     def _unfitted(self, as_of: datetime, why: str) -> Fitted:
         report = Report(recipe=self.name, status="not_enough_data", why=why, as_of=as_of.isoformat())
-        return not_enough(self.name, self._settings(), report)
+        return not_enough(self.name, settings_of(self), report)
 
 
 # --- what is known --------------------------------------------------------------------------------------------------
