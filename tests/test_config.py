@@ -48,7 +48,7 @@ def test_nothing_said_is_the_default() -> None:
         ("[plays.x]\naudiance = ''", "nextbest.toml, play 'x' has no setting 'audiance'. Did you mean 'audience'?"),
         (
             "[plays.x]\nactions = [{ id = 'a', clas = 'money' }]",
-            "play 'x', action 'a' has no setting 'clas'. Did you mean 'class'? Known: assumed_log_odds, channel, ",
+            "play 'x', action 'a' has no setting 'clas'. Did you mean 'class'? Known: amount, assumed_log_odds, ",
         ),
         ("[plays.x]\ncaps = [{ count = 1, day = 7 }]", "play 'x', cap 1 has no setting 'day'. Did you mean 'days'?"),
         (

@@ -24,6 +24,7 @@ Status = Literal["ok", "not_enough_data", "cannot_tell"]
 Design = Literal["randomised", "off_policy", "simulated", "observational"]
 
 NO_ACTION = "none"
+ANY_ITEM = "*"
 
 
 # --- what we can do -------------------------------------------------------------------------------------------------
@@ -31,10 +32,14 @@ NO_ACTION = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """Something we can do; `none` is always among a play's actions.
+    """Something we can do; `none` is always among a play's actions. The id `*` stands for items that a request brings.
 
-    `eligibility` is an expression of the feature language. `cost` is money per use. `assumed_log_odds` is what the
-    action is taken to add to the log-odds of the response until its effect has been measured.
+    `eligibility` and `weight` are expressions of the feature language: who may get it, and how much its worth counts in
+    this context; `lever` is the marketer's own factor on its worth. `cost` is money per use. `assumed_log_odds` is what
+    the action is taken to add to the log-odds of the response until its effect has been measured. `features` describe
+    it to value models. `amount` is the price, bid or discount that a money action sets, held between `floor` and
+    `ceiling`, and moved by at most the share `max_change` of the last approved amount a day. At most `max_per_day` are
+    decided a day, and a list tries for at least `min_per_day`. A message not sent within `valid_hours` is never sent.
     """
 
     id: str
@@ -42,8 +47,17 @@ class Action:
     action_class: ActionClass = "outbound"
     cost: float = 0.0
     eligibility: str = ""
+    weight: str = ""
+    lever: float = 1.0
     assumed_log_odds: float = 0.2
+    features: Mapping[str, float | str] = field(default_factory=dict)
+    amount: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+    max_change: float | None = None
     max_per_day: int | None = None
+    min_per_day: int | None = None
+    valid_hours: float | None = None
     text: str = ""
 
 
@@ -74,6 +88,13 @@ class Play:
 
     `subject_type` says whom the audience is taken from: customers (and leads, households: people), or open deals. A
     deal responds by `win_probability` and is worth its `amount` unless the play says otherwise.
+
+    `learner` says what the chance of a response per action is learnt by; an outcome counts within `goal_days` (0.01 is
+    about a quarter of an hour), and until then a decision is pending. `holdout`, `random` and `business_as_usual` are
+    shares of subjects; `habit` is the action that business as usual takes, unless the caller says what it would do.
+    `default` is the action for when the model cannot be trusted. `budget` is money a day, `budget_per_hour` money an
+    hour. `group` is a column (a household, an account) of which at most `per_group` members are contacted in one list.
+    `places` is how many actions one request may ask for; `deadline_ms` how long ranking may take.
     """
 
     name: str
@@ -81,16 +102,27 @@ class Play:
     audience: str = ""
     subject_type: Literal["customer", "deal"] = "customer"
     goal: str = "order"
-    goal_days: int = 30
+    goal_days: float = 30
     response: str = ""
     value: str = "average_order_value"
     purpose: str = "marketing"
     policy: Mapping[str, Any] = field(default_factory=lambda: {"name": "greedy"})
+    learner: Mapping[str, Any] = field(default_factory=lambda: {"name": "lift"})
+    mode: Literal["live", "shadow"] = "live"
     holdout: float = 0.05
     random: float = 0.0
+    business_as_usual: float = 0.0
+    habit: str = NO_ACTION
+    default: str = ""
+    places: int = 1
+    deadline_ms: float = 50.0
     caps: tuple[Cap, ...] = ()
     quiet_hours: QuietHours | None = None
     max_actions: int | None = None
+    budget: float | None = None
+    budget_per_hour: float | None = None
+    group: str = ""
+    per_group: int = 1
 
 
 # --- what we knew and did -------------------------------------------------------------------------------------------
@@ -110,7 +142,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One row of the decision log, whole: enough to explain, replay and evaluate it later."""
+    """One row of the decision log, whole: enough to explain, replay and evaluate it later.
+
+    A slate is one row per position under one `request_id`: a later position has the earlier choices among its
+    candidates, removed by `chosen_above`, and a choice probability given those. `features` are the subject's, and
+    `action_features` those that came with the candidates, both as served.
+    """
 
     decision_id: str
     play: str
@@ -124,6 +161,8 @@ class Decision:
     request_id: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
     features: Mapping[str, float | None] = field(default_factory=dict)
+    action_features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    position: int = 1
     seed: int = 0
     consent_version: int = 0
     policy_version: str = ""

@@ -14,7 +14,14 @@ from nextbest.ledger.statements import script
 if TYPE_CHECKING:
     import sqlite3
 
-STEPS: tuple[str, ...] = ("schema/001_journal.sql", "schema/002_corrections.sql")
+STEPS: tuple[str, ...] = (
+    "schema/001_journal.sql",
+    "schema/002_corrections.sql",
+    "schema/003_decisions.sql",
+    "schema/004_learning.sql",
+    "schema/005_doors.sql",
+    "schema/006_rollout.sql",
+)
 
 
 def migrate(connection: sqlite3.Connection) -> int:

@@ -31,12 +31,12 @@ class Happened:
     """What counts as an outcome: `rows` of subject_id, ts, value; within how many days; and whether once is all."""
 
     rows: pa.Table
-    days: int
+    days: float
     once: bool
     end: datetime | None
 
 
-def happened(ledger: Ledger, outcome: str, *, days: int) -> Happened:
+def happened(ledger: Ledger, outcome: str, *, days: float) -> Happened:
     """Give what an outcome's name means.
 
     `order` (a kind of event): whether there was one within `days`; `orders_30d`, `revenue_30d`: how many, how much,
@@ -105,7 +105,7 @@ def _events(ledger: Ledger, kind: str, column: str | None) -> pa.Table:
     return pa.table({"subject_id": rows["subject_id"], "ts": rows["ts"], "value": value})
 
 
-def _happened(rows: pa.Table, *, days: int, once: bool = False, watched: datetime | None = None) -> Happened:
+def _happened(rows: pa.Table, *, days: float, once: bool = False, watched: datetime | None = None) -> Happened:
     """Give the outcome with the end of what was observed of it: the start of the day after the last one.
 
     An event has only its own kind to go by: a shop whose page views still come in while its last file of orders is a

@@ -41,10 +41,11 @@ class Shares:
 
 def shares(play: Play) -> Shares:
     """Give the shares a play asks for; raises `ConfigError` when they leave nothing for the policy."""
-    wanted = Shares(holdout=play.holdout, random=play.random)
-    if min(wanted.holdout, wanted.random, wanted.policy) < 0:
+    wanted = Shares(holdout=play.holdout, random=play.random, business_as_usual=play.business_as_usual)
+    if min(wanted.holdout, wanted.random, wanted.business_as_usual, wanted.policy) < 0:
+        asked = ", ".join(f"{n} {getattr(play, n)}" for n in ("holdout", "random", "business_as_usual"))
         message = "shares are between 0 and 1 and leave something for the policy"
-        raise ConfigError(f"Play '{play.name}' has holdout {play.holdout} and random {play.random}: {message}.")
+        raise ConfigError(f"Play '{play.name}' has {asked}: {message}.")
     return wanted
 
 

@@ -65,8 +65,10 @@ def _check_limits(play: Play) -> None:
     for name, most in limits:
         if most is not None and most < 0:
             raise ConfigError(f"Play '{play.name}' has {name} {most}; it is a number from 0 up.")
-    if play.goal_days < 1:
-        raise ConfigError(f"Play '{play.name}' has goal_days {play.goal_days}; a response needs at least 1 day.")
+    if not play.goal_days > 0:
+        raise ConfigError(
+            f"Play '{play.name}' has goal_days {play.goal_days:g}; a response needs some time, such as 0.01."
+        )
 
 
 def _check_zone(play: str, name: str) -> None:

@@ -14,7 +14,7 @@ WITH first AS (
     f.subject_id, any_value(f.arm) AS arm, any_value(f.action_id) AS action_id, coalesce(sum(h.value), 0) AS value,
     any_value(coalesce(CAST(json_extract(f.context, '$.hindsight') AS BOOLEAN), false)) AS hindsight
   FROM first AS f LEFT JOIN happened AS h
-    ON h.subject_id = f.subject_id AND h.ts >= f.ts AND h.ts < f.ts + to_days($days)
+    ON h.subject_id = f.subject_id AND h.ts >= f.ts AND h.ts < f.ts + to_microseconds(CAST($days * 86400000000 AS BIGINT))
   GROUP BY f.subject_id
 ), capped AS (
   SELECT arm, action_id, hindsight, CASE WHEN $once THEN least(value, 1) ELSE value END AS value FROM answered
@@ -41,7 +41,7 @@ WITH open AS (
   SELECT
     f.decision_id, any_value(f.action_id) AS action_id, any_value(f.choice_probability) AS p, coalesce(sum(h.value), 0) AS value
   FROM first AS f LEFT JOIN happened AS h
-    ON h.subject_id = f.subject_id AND h.ts >= f.ts AND h.ts < f.ts + to_days($days)
+    ON h.subject_id = f.subject_id AND h.ts >= f.ts AND h.ts < f.ts + to_microseconds(CAST($days * 86400000000 AS BIGINT))
   WHERE NOT f.degraded AND f.choice_probability > 0
   GROUP BY f.decision_id
 ), eligible AS (
@@ -74,6 +74,6 @@ SELECT
   any_value(c.response_probability) AS base, any_value(d.could) AS could, coalesce(sum(h.value), 0) > 0 AS responded
 FROM first AS d
 JOIN candidates AS c ON c.decision_id = d.decision_id AND c.action_id = 'none' AND c.response_probability IS NOT NULL
-LEFT JOIN happened AS h ON h.subject_id = d.subject_id AND h.ts >= d.ts AND h.ts < d.ts + to_days($days)
+LEFT JOIN happened AS h ON h.subject_id = d.subject_id AND h.ts >= d.ts AND h.ts < d.ts + to_microseconds(CAST($days * 86400000000 AS BIGINT))
 WHERE NOT d.degraded AND d.choice_probability > 0
 GROUP BY d.decision_id ORDER BY d.decision_id

@@ -1,0 +1,3 @@
+-- What the doors need: tokens, limits, links.
+
+PRAGMA user_version = 5;

@@ -1,0 +1,3 @@
+-- How far each play is rolled out, and which models serve.
+
+PRAGMA user_version = 6;
