@@ -106,7 +106,8 @@ def _why(effect: Effect, arms: Mapping[str, Statistics], play: Play, happened: H
     """Say what is missing in the words of the play."""
     if not arms:
         until = f"outcomes are known up to {happened.end:%Y-%m-%d}" if happened.end else "no outcome is known"
-        why = f"No decision of '{play.name}' has the {happened.days:g} days behind it in which an outcome counts: {until}."
+        behind = f"has the {happened.days:g} days behind it in which an outcome counts"
+        why = f"No decision of '{play.name}' {behind}: {until}."
         return f"{why} Load or record what came since, and measure later."
     if play.holdout < LEAST_HOLDOUT or not arms.get("holdout", _NOTHING).n:
         return f"Play '{play.name}' has nobody held out, so there is nothing to compare with. Set holdout = 0.05."
