@@ -1,0 +1,90 @@
+"""Many requests, one commit: while one group is being written, the next one gathers.
+
+A commit syncs to disk, which takes about as long as ranking does; so what came meanwhile shares the next one. A group
+wakes the event loop once. Nothing is answered before its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from nextbest.errors import NextbestError
+from nextbest.serve.service import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+
+GROUP = 128  # more in one transaction would make the first wait for the last
+WAITING = 1024  # more than this would wait longer than any client does
+
+
+class Batcher(Generic[T]):
+    """Hands what one event loop gathers to `submit`, one group at a time, in the order of coming."""
+
+    def __init__(self, submit: Callable[[Sequence[Any]], Future[Sequence[T]]], *, waiting: int = WAITING) -> None:
+        self._submit = submit
+        self._most = waiting
+        self._loop = asyncio.get_running_loop()
+        self._next: list[tuple[Any, asyncio.Future[T]]] = []
+        self._busy = False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for the next commit."""
+        return len(self._next)
+
+    def add(self, work: Any) -> asyncio.Future[T]:  # noqa: ANN401 (what `submit` takes)
+        """Give the future of one piece of work; raises a refusal (429) when too many wait."""
+        if len(self._next) >= self._most:
+            raise Refusal(429, "busy", "Too many requests wait.", Retry_After="1")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._next.append((work, future))
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._start)  # what this turn of the loop still brings comes along
+        return future
+
+    def _start(self) -> None:
+        group, self._next = self._next[:GROUP], self._next[GROUP:]
+        group = [(work, future) for work, future in group if not future.done()]  # whoever has gone is not decided for
+        if not group:
+            self._go_on()
+            return
+        futures = [future for _, future in group]
+        try:
+            written = self._submit([work for work, _ in group])
+        except NextbestError as error:
+            self._answer(futures, None, error)
+            return
+        written.add_done_callback(lambda done: self._wake(futures, done))
+
+    def _wake(self, futures: list[asyncio.Future[T]], done: Future[Sequence[T]]) -> None:
+        """Run in the writer's thread: wake the loop once for the whole group."""
+        error = done.exception()
+        results = None if error is not None else done.result()
+        try:
+            self._loop.call_soon_threadsafe(self._answer, futures, results, error)
+        except RuntimeError:  # the loop has ended: what is written stays written, and nobody waits any more
+            return
+
+    def _answer(
+        self, futures: list[asyncio.Future[T]], results: Sequence[T] | None, error: BaseException | None
+    ) -> None:
+        self._go_on()
+        for i, future in enumerate(futures):
+            if future.done():
+                continue
+            if results is None:
+                future.set_exception(error or RuntimeError("the group gave no results"))
+            else:
+                future.set_result(results[i])
+
+    def _go_on(self) -> None:
+        if self._next:
+            self._start()
+        else:
+            self._busy = False

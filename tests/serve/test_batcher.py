@@ -1,0 +1,104 @@
+"""What comes while a group is written goes into the next one, and every caller gets his own answer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nextbest.errors import LedgerError
+from nextbest.serve.batcher import GROUP, Batcher
+from nextbest.serve.service import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Writer:
+    """A journal that writes when it is told to, and notes the groups."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[Any]] = []
+        self.go = threading.Event()
+        self._threads = ThreadPoolExecutor(1)
+
+    def submit(self, group: Sequence[Any]) -> Future[Sequence[str]]:
+        self.groups.append(list(group))
+        return self._threads.submit(self._write, list(group))
+
+    def _write(self, group: list[Any]) -> list[str]:
+        assert self.go.wait(10)
+        if "bad" in group:
+            raise LedgerError("The disk is full.")
+        return [f"done {work}" for work in group]
+
+
+def test_what_comes_meanwhile_shares_a_commit() -> None:
+    """One turn of the loop is one group, what comes while it is written is the next, and answers keep order."""
+    writer = Writer()
+
+    async def run() -> list[str]:
+        batcher: Batcher[str] = Batcher(writer.submit)
+        first = [batcher.add(i) for i in range(3)]
+        await asyncio.sleep(0.01)
+        rest = [batcher.add(i) for i in range(3, 3 + GROUP + 5)]
+        await asyncio.sleep(0.01)
+        assert batcher.waiting == len(rest)
+        writer.go.set()
+        return list(await asyncio.gather(*first, *rest))
+
+    assert asyncio.run(run()) == [f"done {i}" for i in range(3 + GROUP + 5)]
+    assert [len(g) for g in writer.groups] == [3, GROUP, 5]
+
+
+def test_a_failed_group_fails_alone() -> None:
+    """Everybody of a group that could not be written gets its error; the next group is written."""
+    writer = Writer()
+    writer.go.set()
+
+    async def run() -> list[Any]:
+        batcher: Batcher[str] = Batcher(writer.submit)
+        bad = [batcher.add("a"), batcher.add("bad")]
+        first = await asyncio.gather(*bad, return_exceptions=True)
+        return [*first, await batcher.add("b")]
+
+    one, other, after = asyncio.run(run())
+    assert isinstance(one, LedgerError)
+    assert isinstance(other, LedgerError)
+    assert after == "done b"
+
+
+def test_who_has_gone_is_not_written() -> None:
+    """A caller who gives up before his group starts is left out of it, and the others are answered."""
+    writer = Writer()
+
+    async def run() -> list[str]:
+        batcher: Batcher[str] = Batcher(writer.submit)
+        kept, gone = batcher.add("kept"), batcher.add("gone")
+        gone.cancel()
+        writer.go.set()
+        return [await kept]
+
+    assert asyncio.run(run()) == ["done kept"]
+    assert writer.groups == [["kept"]]
+
+
+def test_too_many_are_refused() -> None:
+    """When as many wait as may, the next is refused with 429 and when to come again; those who wait are answered."""
+    writer = Writer()
+
+    async def run() -> None:
+        batcher: Batcher[str] = Batcher(writer.submit, waiting=2)
+        first = batcher.add("first")
+        await asyncio.sleep(0.01)
+        rest = [batcher.add("x"), batcher.add("y")]
+        with pytest.raises(Refusal, match="Too many") as refused:
+            batcher.add("z")
+        assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
+        writer.go.set()
+        await asyncio.gather(first, *rest)
+
+    asyncio.run(run())
