@@ -1,36 +1,34 @@
-"""Sessions of the page: the first-run token opens one; a cookie names it; its token guards every form."""
+"""Sessions of the page: the first-run token opens one; a cookie names it; its token guards every form.
+
+A session is signed, not stored, so that every worker of a server knows it: `<end>.<random>.<HMAC>` under a secret that
+follows from the first-run token of the workspace. The token is new at every start, so stopping the service ends all.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
-import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from starlette.requests import Request
     from starlette.responses import Response
 
 COOKIE = "nextbest_session"
 LASTS = timedelta(hours=12)
-_MOST = 1000
 
 
 class Sessions:
-    """Sessions of this process, in memory: stopping the service ends them all."""
+    """The sessions of one workspace."""
 
     def __init__(self, *, token: str | None, clock: Callable[[], datetime], secure: bool) -> None:
         self._token = token
         self._clock = clock
         self._secure = secure
-        self._secret = secrets.token_bytes(32)
-        self._ends: dict[bytes, datetime] = {}
-        self._lock = threading.Lock()
+        self._secret = hmac.digest((token or secrets.token_hex(32)).encode(), b"nextbest sessions", "sha256")
 
     def admits(self, request: Request) -> bool:
         """Say whether the address holds the first-run token."""
@@ -39,14 +37,10 @@ class Sessions:
 
     def start(self, response: Response) -> Response:
         """Open a session and set its cookie."""
-        session = secrets.token_urlsafe(32)
-        now = self._clock()
-        with self._lock:
-            live = {digest: end for digest, end in self._ends.items() if end > now}
-            self._ends = {**dict(list(live.items())[-_MOST:]), _digest(session): now + LASTS}
+        named = f"{int((self._clock() + LASTS).timestamp())}.{secrets.token_urlsafe(24)}"
         response.set_cookie(
             COOKIE,
-            session,
+            f"{named}.{self._sign('session', named)}",
             max_age=int(LASTS.total_seconds()),
             httponly=True,
             samesite="strict",
@@ -57,16 +51,16 @@ class Sessions:
 
     def csrf(self, session: str) -> str | None:
         """Give the token of a session's forms, or None when there is no such session."""
-        end = self._ends.get(_digest(session))
-        if end is None or end <= self._clock():
+        named, _, signature = session.rpartition(".")
+        if not self.same(signature, self._sign("session", named)):
             return None
-        return hmac.digest(self._secret, session.encode(), "sha256").hex()
+        end = datetime.fromtimestamp(int(named.partition(".")[0]), UTC)
+        return None if end <= self._clock() else self._sign("form", session)
 
     @staticmethod
     def same(given: str, expected: str) -> bool:
         """Compare two secrets in constant time."""
         return secrets.compare_digest(given.encode(errors="replace"), expected.encode())
 
-
-def _digest(session: str) -> bytes:
-    return hashlib.sha256(session.encode(errors="replace")).digest()
+    def _sign(self, what: str, text: str) -> str:
+        return hmac.digest(self._secret, f"{what}\n{text}".encode(errors="replace"), "sha256").hex()
