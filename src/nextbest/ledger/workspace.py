@@ -83,7 +83,7 @@ def open_ledger(path: str | Path | None = None, *, clock: Callable[[], datetime]
         _write_secret(folder)  # a nextbest.toml written by hand: the rest is made now
     _prepare(folder)
     secret = _read_secret(folder)
-    ledger = Ledger(folder, settings, Journal(folder / JOURNAL, secret=secret), clock or _now, secret)
+    ledger = Ledger(folder, settings, Journal(folder / JOURNAL, secret=secret), clock or wall_clock, secret)
     _note_config(ledger)
     return ledger
 
@@ -165,5 +165,6 @@ def _last_config(connection: sqlite3.Connection) -> str | None:
     return row[0] if row else None
 
 
-def _now() -> datetime:
+def wall_clock() -> datetime:
+    """Give the time of this machine, in UTC."""
     return datetime.now(UTC)

@@ -1,3 +1,21 @@
 -- What the doors need: tokens, limits, links.
 
+-- One row says what one API key may beside its scopes: requests per second, and for a public key the kinds of events
+-- and the origins (JSON lists of texts); NULL and empty lists say nothing.
+CREATE TABLE key_terms (
+  key_id TEXT PRIMARY KEY REFERENCES key (key_id), rate REAL, kinds TEXT NOT NULL, origins TEXT NOT NULL
+) STRICT;
+
+-- One row is what was spent and how often an action was used in one quarter of an hour (`slot`: since 1970, UTC).
+CREATE TABLE spent (
+  play TEXT NOT NULL, action_id TEXT NOT NULL, slot INTEGER NOT NULL, uses INTEGER NOT NULL, cost REAL NOT NULL,
+  PRIMARY KEY (play, slot, action_id)
+) STRICT, WITHOUT ROWID;
+
+-- One row is one amount (price, bid, discount) that a money action was given; the latest is the one last approved.
+CREATE TABLE approved_amount (
+  play TEXT NOT NULL, action_id TEXT NOT NULL, ts INTEGER NOT NULL, amount REAL NOT NULL, by TEXT NOT NULL,
+  PRIMARY KEY (play, action_id, ts)
+) STRICT, WITHOUT ROWID;
+
 PRAGMA user_version = 5;

@@ -1,0 +1,61 @@
+"""What plays have spent, how often actions were used, and which amounts stand: sums without any person in them.
+
+They are written in the transaction that logs the decisions, so a budget cannot be spent twice by two workers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from nextbest.ledger.statements import load
+from nextbest.ledger.times import to_micros
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from datetime import datetime
+
+_FILE = "spent.sql"
+SLOT_US = 900_000_000  # a quarter of an hour: every time zone's midnight falls between two of them
+Used = dict[tuple[str, int], tuple[int, float]]  # (action id, slot) -> uses, cost
+
+
+def slot_of(moment: datetime) -> int:
+    """Give the quarter of an hour that a moment lies in."""
+    return to_micros(moment) // SLOT_US
+
+
+def since(connection: sqlite3.Connection, play: str, slot: int) -> Used:
+    """Give uses and cost of a play's actions per slot from a slot on: also later ones, should a clock go back."""
+    return {(a, s): (uses, cost) for a, s, uses, cost in connection.execute(load(_FILE, "since"), (play, slot))}
+
+
+def add(connection: sqlite3.Connection, rows: Iterable[tuple[str, str, int, float]]) -> None:
+    """Add decisions (play, action id, slot, cost) inside the transaction that logs them."""
+    uses: Counter[tuple[str, str, int]] = Counter()
+    costs: dict[tuple[str, str, int], float] = {}
+    for play, action_id, slot, cost in rows:
+        key = (play, action_id, slot)
+        uses[key] += 1
+        costs[key] = costs.get(key, 0.0) + cost
+    connection.executemany(load(_FILE, "add"), [(*key, n, costs[key]) for key, n in uses.items()])
+
+
+def amount(connection: sqlite3.Connection, play: str, action_id: str) -> float | None:
+    """Give the amount last approved for an action, or None."""
+    found = connection.execute(load(_FILE, "newest_amount"), (play, action_id)).fetchone()
+    return found[0] if found else None
+
+
+def amount_of_day(connection: sqlite3.Connection, play: str, action_id: str, midnight: datetime) -> float | None:
+    """Give the amount that a day began with: the last one before midnight, else the first there is, else None."""
+    asked = (play, action_id)
+    found = connection.execute(load(_FILE, "amount_before"), (*asked, to_micros(midnight))).fetchone()
+    found = found or connection.execute(load(_FILE, "first_amount"), asked).fetchone()
+    return found[0] if found else None
+
+
+def approve(connection: sqlite3.Connection, play: str, action_id: str, *, amount: float, by: str, ts: datetime) -> None:
+    """Put an amount on record inside the caller's transaction."""
+    connection.execute(load(_FILE, "approve"), (play, action_id, to_micros(ts), amount, by))

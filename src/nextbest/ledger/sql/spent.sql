@@ -1,0 +1,21 @@
+-- One row is what a play spent on an action in a quarter of an hour, or one amount that an action was given.
+
+-- name: since
+SELECT action_id, slot, uses, cost FROM spent WHERE play = ? AND slot >= ?;
+
+-- name: add
+INSERT INTO spent (play, action_id, slot, uses, cost) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (play, slot, action_id) DO UPDATE SET uses = uses + excluded.uses, cost = cost + excluded.cost;
+
+-- name: newest_amount
+SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? ORDER BY ts DESC LIMIT 1;
+
+-- name: amount_before
+SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? AND ts < ? ORDER BY ts DESC LIMIT 1;
+
+-- name: first_amount
+SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? ORDER BY ts LIMIT 1;
+
+-- name: approve
+INSERT INTO approved_amount (play, action_id, ts, amount, by) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (play, action_id, ts) DO UPDATE SET amount = excluded.amount, by = excluded.by;
