@@ -49,6 +49,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "policies": {
         "rules": "nextbest.policies.rules:Rules",
         "greedy": "nextbest.policies.greedy:Greedy",
+        "squarecb": "nextbest.policies.squarecb:SquareCB",
+        "linucb": "nextbest.policies.linucb:LinUCB",
+        "thompson": "nextbest.policies.thompson:Thompson",
+        "top_two": "nextbest.policies.top_two:TopTwo",
+        "uplift_cut": "nextbest.policies.uplift:UpliftCut",
+        "pacing": "nextbest.policies.pacing:Pacing",
     },
     "measures": {
         "randomised": "nextbest.measures.randomised:Randomised",

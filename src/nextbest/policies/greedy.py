@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextbest.errors import ConfigError
-from nextbest.policies.matrix import as_table, expected_values, with_none_when_empty
+from nextbest.policies.weighing import only, share, weighed
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from nextbest.policies.draw import Numbers
     from nextbest.types import Action
 
 
@@ -33,17 +33,15 @@ class Greedy:
     explore: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.explore <= 1:
-            raise ConfigError(f"Policy 'greedy' has explore {self.explore}; it is a share between 0 and 1.")
+        share("greedy", "explore", self.explore)
 
     def probabilities(self, predictions: pa.Table, actions: tuple[Action, ...]) -> pa.Table:
         """Give one row per subject, one column per action."""
-        values = expected_values(predictions, actions)
-        eligible = values > -np.inf
-        p = self.explore * eligible / np.maximum(eligible.sum(axis=1, keepdims=True), 1)
-        some = eligible.any(axis=1)
-        p[np.flatnonzero(some), best(values[some], actions)] += 1 - self.explore
-        return as_table(with_none_when_empty(p, actions), actions)
+        return weighed(self, predictions, actions)
+
+    def weigh(self, worth: Numbers, spread: Numbers, *, none: int = -1) -> Numbers:  # noqa: ARG002 (a policy's shape)
+        """Give the probability of every action, shape (subjects, actions)."""
+        return only(worth, none, self.explore)
 
 
 def best(values: np.ndarray, actions: tuple[Action, ...]) -> np.ndarray:
