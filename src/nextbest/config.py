@@ -43,10 +43,14 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """`opt_in`: unknown means no for outbound. `opt_out`: unknown means yes, a recorded no is a no."""
+    """`opt_in`: unknown means no for outbound. `opt_out`: unknown means yes, a recorded no is a no.
+
+    `gpc`: what `Sec-GPC: 1` on a request means: no for this `decision`, or `record` a no to marketing as well.
+    """
 
     regime: Literal["opt_in", "opt_out"] = "opt_in"
     note: str = ""
+    gpc: Literal["decision", "record"] = "decision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +64,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where the service listens and which names it answers to."""
+    """Which names the service answers to, how much each caller may ask, and what else it serves.
+
+    `rate`: requests per second of one key. `failures`: wrong keys per second of one address. 0: no limit. `public_url`:
+    where people reach the service, for the links in messages. `workspaces`: folders that are served beside this one.
+    """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     origins: tuple[str, ...] = ()
+    rate: float = 200.0
+    failures: float = 10.0
+    public_url: str = ""
+    workspaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

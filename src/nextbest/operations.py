@@ -141,14 +141,60 @@ def start(ledger: Ledger, *, play: str = "*", channel: str = "*", action: str = 
     switches.start(ledger, play=play, channel=channel, action=action, why=why)
 
 
+def opens(ledger: Ledger, token: str) -> bool:
+    """Say whether a link's token was sealed by this workspace."""
+    from nextbest.ledger import unsubscribe
+
+    return unsubscribe.read(ledger.secret, token) is not None
+
+
+def stops(ledger: Ledger) -> list[dict[str, str]]:
+    """Give the stops in force: play, channel, action ('*' for all), why and since when; those of the file come first.
+
+    The file `stop` in the workspace has no time and says no why.
+    """
+    from nextbest.ledger import switches
+    from nextbest.ledger.times import from_micros
+
+    with ledger.journal.read() as connection:
+        written, rows = switches.written(connection), switches.listing(connection)
+    scopes = (("*", "*", "*"),) if written.everything else written.scopes
+    found: list[tuple[str, ...]] = [(*scope, f"the file {switches.STOP_FILE}", "") for scope in scopes]
+    found += [(*scope, why, from_micros(ts).isoformat()) for *scope, why, ts in rows]
+    return [dict(zip(("play", "channel", "action", "why", "since"), row, strict=True)) for row in found]
+
+
+def approve_amount(ledger: Ledger, play: str, action: str, *, amount: float, by: str) -> None:
+    """Put the amount that stands for a money action on record; raises `DataError` when it is outside the limits."""
+    from nextbest.policies.live import approvals
+
+    approvals.approve(ledger, play, action, amount=amount, by=by)
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
-def create_key(ledger: Ledger, scope: str, *, days: int | None = None) -> tuple[str, str]:
-    """Give (id, key) of a new API key; the key is shown once and stored only as its SHA-256."""
+def create_key(
+    ledger: Ledger,
+    scope: str,
+    *,
+    days: float | None = None,
+    expires: str | None = None,
+    rate: float | None = None,
+    kinds: Sequence[str] = (),
+    origins: Sequence[str] = (),
+) -> tuple[str, str]:
+    """Give (id, key) of a new API key; the key is shown once and stored only as its SHA-256.
+
+    `expires` is a date or "30d"; `rate` requests per second instead of `[server] rate`; `kinds` and `origins` are for
+    the scope `write`: which events a page may hand in, and which pages.
+    """
     from nextbest.ledger import keys
 
-    return keys.create(ledger, scope, days=days)
+    if expires is not None:
+        days = keys.days_until(expires, ledger.clock())
+    terms = keys.Terms(rate=rate, kinds=tuple(kinds), origins=tuple(origins))
+    return keys.create(ledger, scope, days=days, terms=terms)
 
 
 def list_keys(ledger: Ledger) -> list[KeyInfo]:
@@ -222,9 +268,15 @@ def today(ledger: Ledger, *, limit: int = 100) -> Today:
 
 
 def feedback(ledger: Ledger, decision_id: str, *, verdict: Verdict, by: str, action_id: str | None = None) -> str:
-    """Store what a person said of a decision: approve, change (to `action_id`) or reject."""
-    from nextbest.ledger import feedback as given
+    """Store what a person said of a decision: approve, change (to `action_id`) or reject.
 
+    Raises `DataError` for a change to an action whose amount is outside its limits: they bind people too.
+    """
+    from nextbest.ledger import feedback as given
+    from nextbest.policies.live import approvals
+
+    if verdict == "change" and action_id is not None:
+        approvals.check_change(ledger, decision(ledger, decision_id), action_id)
     return given.record(ledger, decision_id, verdict=verdict, action_id=action_id, by=by)
 
 

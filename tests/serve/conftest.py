@@ -37,6 +37,10 @@ currency = "EUR"
 [consent]
 regime = "opt_in"
 
+[server]
+rate = 0
+failures = 0
+
 [plays.win_back]
 audience = "orders_365d >= 1"
 value = "average_order_value"

@@ -32,7 +32,7 @@ _MOST_PROBLEMS = 100
 # What a link may vouch for; `chain.sql` has a `row_` and an `unlinked_` statement for each.
 ROWS = (
     *("decision", "segment", "feedback", "consent", "suppression", "erase", "forget"),
-    *("key", "key_revoked", "switch", "config"),
+    *("key", "key_terms", "key_revoked", "switch", "config"),
 )
 
 

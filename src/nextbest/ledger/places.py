@@ -46,6 +46,7 @@ TABLES: tuple[Place, ...] = (
     Place(name="publication", how="nothing_personal", why="recipes and models"),
     Place(name="switch", how="nothing_personal", why="plays, channels, actions and an operator's reason"),
     Place(name="key", how="nothing_personal", why="hashes of API keys"),
+    Place(name="key_terms", how="nothing_personal", why="rates, kinds of events and origins of API keys"),
     Place(name="key_revoked", how="nothing_personal", why="ids of API keys"),
     Place(name="key_used", how="nothing_personal", why="ids of API keys"),
     Place(name="config_change", how="nothing_personal", why="hashes of nextbest.toml"),

@@ -18,14 +18,17 @@ from nextbest import operations
 from nextbest.errors import NextbestError
 from nextbest.serve import reading
 from nextbest.serve.bodies import EraseBody, EraseReply, Reply
-from nextbest.serve.gate import WHO, Gate
+from nextbest.serve.gate import WHO, Door, Gate, public_host
+from nextbest.serve.limits import FAILURES_S, Buckets, Limits
+from nextbest.serve.metrics import Metrics
 from nextbest.serve.replies import JSON, failed, problem, refused
 from nextbest.serve.routes import ROUTES, Route
 from nextbest.serve.service import Asked, Refusal, Service
 from nextbest.serve.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from pathlib import Path
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -38,16 +41,49 @@ _KEY = re.compile(r"[!-~]{1,255}")
 
 
 def create_app(
-    ledger: Ledger, *, token: str | None = None, hosts: Collection[str] = (), secure: bool = False
+    ledger: Ledger,
+    *others: Ledger,
+    token: str | Sequence[str | None] | None = None,
+    hosts: Collection[str] = (),
+    secure: bool = False,
+    workers: int = 1,
+    shared: Path | None = None,
 ) -> ASGIApp:
-    """Give the application that serves a workspace; `token` opens the page, `hosts` adds to `[server] hosts`."""
-    service = Service(ledger=ledger, routes=ROUTES)
-    desk = _Desk(service)
+    """Give the application that serves a workspace, or several: the key or the session says which one is meant.
+
+    `token` opens the page (of each workspace its own, in their order), `hosts` adds to `[server] hosts`; of several
+    `workers` each allows its share of the rates, and they add up what they count in the folder `shared`.
+    """
+    ledgers = (ledger, *others)
+    tokens = [token] if token is None or isinstance(token, str) else list(token)
+    tokens += [None] * (len(ledgers) - len(tokens))
+    folders = [_own(shared, number) for number in range(len(ledgers))]
+    doors = [_door(*one, secure=secure) for one in zip(ledgers, tokens, folders, strict=True)]
+    server = ledger.config.server
+    limits = Limits(
+        callers=Buckets(server.rate, workers=workers),
+        failures=Buckets(server.failures, seconds=FAILURES_S, workers=workers),
+    )
+    known = {name for one in ledgers for name in (*one.config.server.hosts, *public_host(one.config.server.public_url))}
+    return Gate(doors, routes=ROUTES, hosts={*known, *hosts}, limits=limits)
+
+
+def _own(shared: Path | None, number: int) -> Path | None:
+    """Give the folder in which the workers of one workspace add up."""
+    if shared is None:
+        return None
+    folder = shared / str(number)
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _door(ledger: Ledger, token: str | None, shared: Path | None, *, secure: bool) -> Door:
+    desk = _Desk(Service(ledger=ledger, routes=ROUTES, metrics=Metrics(shared=shared)))
     routes = [StarletteRoute(r.path, desk.endpoint(r), methods=[r.method], name=r.call.__name__) for r in ROUTES]
     inner = Starlette(routes=routes, exception_handlers={404: _not_here, 405: _not_here, Exception: _broken})
     inner.router.redirect_slashes = False
     sessions = Sessions(token=token, clock=ledger.clock, secure=secure)
-    return Gate(inner, ledger=ledger, routes=ROUTES, sessions=sessions, hosts={*ledger.config.server.hosts, *hosts})
+    return Door(ledger=ledger, app=inner, sessions=sessions, origins=frozenset(ledger.config.server.origins))
 
 
 class _Desk:

@@ -1,11 +1,14 @@
 """The one gate in front of everything: host, origin, who calls, and what they may do. Deny by default.
 
-Only `/live` is open. An API key comes as `Authorization: Bearer nbk_...`; a person comes with the first-run token once
+Open are `/live`, the links of messages (`/u/...`) and the style of the pages. An API key comes as
+ `Authorization: Bearer nbk_...`; a person comes with the first-run token once
 (`/?token=...`), and from then on with a session cookie that scripts cannot read and other sites cannot send.
 """
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,6 +20,7 @@ from starlette.routing import compile_path
 
 from nextbest import operations
 from nextbest.errors import LedgerError
+from nextbest.serve.callers import Callers
 from nextbest.serve.replies import problem, refused
 from nextbest.serve.service import SCOPES, Refusal, Who
 from nextbest.serve.sessions import COOKIE, Sessions
@@ -24,13 +28,16 @@ from nextbest.serve.sessions import COOKIE, Sessions
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from nextbest.ledger import Ledger
+    from nextbest.serve.limits import Limits
     from nextbest.serve.routes import Route
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 WHO = "nextbest.who"
+LINKS = "/u/"
 NOBODY = Who(name="", scopes=frozenset())
 HEADERS = {
     "content-security-policy": (
@@ -52,80 +59,138 @@ WELCOME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="co
 service is stopped.</p><p>Programs send an API key instead: <code>nextbest key create --scope read</code>.</p></html>"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One workspace behind the gate: its application, its sessions, and the origins whose pages may use it."""
+
+    ledger: Ledger
+    app: Starlette
+    sessions: Sessions
+    origins: frozenset[str]
+
+
 class Gate:
-    """An ASGI application that lets nothing through to the inner one unless it may pass."""
+    """An ASGI application that lets nothing through to a workspace unless it may pass."""
 
     def __init__(
-        self, app: ASGIApp, *, ledger: Ledger, routes: Sequence[Route], sessions: Sessions, hosts: Collection[str]
+        self, doors: Sequence[Door], *, routes: Sequence[Route], hosts: Collection[str], limits: Limits
     ) -> None:
-        self._app = app
-        self._ledger = ledger
-        self._sessions = sessions
+        self._doors = tuple(doors)
+        self._callers = Callers([d.ledger for d in doors])
+        self._limits = limits
         self._hosts = frozenset(h.lower() for h in hosts)
-        self._origins = frozenset(ledger.config.server.origins)
+        self._origins = frozenset(o for d in doors for o in d.origins)
         self._routes = [(compile_path(r.path)[0], r) for r in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the request, then hand it on; every answer gets the security headers."""
+        """Check the request, then hand it to its workspace; every answer gets the security headers."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self._live(scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        request = Request(scope)
+        app: ASGIApp
         try:
-            answer = await self._answer(request)
+            app = await self._passed(Request(scope))
         except Refusal as refusal:
-            answer = refused(refusal)
+            app = refused(refusal)
         except LedgerError as error:
-            answer = problem(503, error.code, "The workspace cannot be read now.")
-        await (answer or self._app)(scope, receive, _with_headers(send))
+            app = problem(503, error.code, "The workspace cannot be read now.")
+        await app(scope, receive, _with_headers(send))
 
-    async def _answer(self, request: Request) -> Response | None:
-        """Give the gate's own answer, or None when the request may pass."""
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start and end the applications of all workspaces together."""
+        await receive()
+        async with AsyncExitStack() as stack:
+            for door in self._doors:
+                await stack.enter_async_context(door.app.router.lifespan_context(door.app))
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        del scope
+
+    async def _passed(self, request: Request) -> ASGIApp:
+        """Give the application that answers: the workspace's, or an answer of the gate itself."""
         self._check_host(request.headers)
-        self._check_origin(request.headers)
+        self._check_origin(request.headers, self._origins)
         routes = [r for pattern, r in self._routes if pattern.match(request.scope["path"])]
-        if request.method in {"GET", "HEAD"} and any(r.scope == "open" for r in routes):
+        method = "GET" if request.method == "HEAD" else request.method
+        if any(r.scope == "open" and r.method == method for r in routes):
             request.scope[WHO] = NOBODY
-            return None
-        if request.method == "GET" and request.url.path == "/" and self._sessions.admits(request):
-            return self._sessions.start(RedirectResponse("/", 303))
-        who = await self._who(request)
-        if who is None:
+            return self._door_of(request).app
+        if request.method == "GET" and request.url.path == "/" and (door := self._admitting(request)):
+            return door.sessions.start(RedirectResponse("/", 303))
+        found = await self._who(request)
+        if found is None:
             return self._unknown(request)
-        needed = {r.scope for r in routes if r.method == request.method} or {r.scope for r in routes}
-        if not all(map(who.may, needed)):
-            raise Refusal(403, "scope", f"This key may not do that; it needs the scope {' or '.join(sorted(needed))}.")
+        door, who = found
+        self._check_origin(request.headers, door.origins)
+        self._check_scope(who, routes, request.method)
+        self._check_rate(door, who)
         request.scope[WHO] = who
-        return None
+        return door.app
+
+    def _door_of(self, request: Request) -> Door:
+        """Give the workspace of an open route: the one that signed the link, where there is a link."""
+        _, _, token = request.scope["path"].partition(LINKS)
+        signed = [d for d in self._doors if operations.opens(d.ledger, token)] if token else []
+        return signed[0] if signed else self._doors[0]
+
+    def _admitting(self, request: Request) -> Door | None:
+        admitting = [d for d in self._doors if d.sessions.admits(request)]
+        return admitting[0] if admitting else None
 
     def _check_host(self, headers: Headers) -> None:
         given = headers.getlist("host")
         if len(given) != 1 or _name(given[0]) not in self._hosts:
             raise Refusal(403, "host", "This service does not answer to that host. Add it to [server] hosts.")
 
-    def _check_origin(self, headers: Headers) -> None:
+    @staticmethod
+    def _check_origin(headers: Headers, allowed: Collection[str]) -> None:
         for origin in headers.getlist("origin"):
             parts = urlsplit(origin)
             own = parts.scheme in {"http", "https"} and parts.netloc.lower() == headers["host"].lower()
-            if not own and origin not in self._origins:
+            if not own and origin not in allowed:
                 raise Refusal(403, "origin", "A page of another origin may not use this service.")
 
-    async def _who(self, request: Request) -> Who | None:
+    @staticmethod
+    def _check_scope(who: Who, routes: Sequence[Route], method: str) -> None:
+        needed = {r.scope for r in routes if r.method == method} or {r.scope for r in routes}
+        if not all(map(who.may, needed)):
+            raise Refusal(403, "scope", f"This key may not do that; it needs the scope {' or '.join(sorted(needed))}.")
+
+    def _check_rate(self, door: Door, who: Who) -> None:
+        wait = self._limits.callers.take(f"{self._doors.index(door)}\n{who.name}", rate=_rate(door, who))
+        if wait:
+            raise Refusal(429, "rate", f"More requests than this key may make; wait {wait} s.", Retry_After=str(wait))
+
+    async def _who(self, request: Request) -> tuple[Door, Who] | None:
         kind, _, key = request.headers.get("authorization", "").partition(" ")
         if kind:
-            found = None
-            if kind.lower() == "bearer":
-                found = await to_thread.run_sync(operations.find_key, self._ledger, key.strip())
-            return None if found is None else Who(name=found.key_id, scopes=frozenset(found.scopes))
-        csrf = self._sessions.csrf(request.cookies.get(COOKIE, ""))
-        if csrf is None:
+            return await self._of_key(request, key.strip()) if kind.lower() == "bearer" else None
+        session = request.cookies.get(COOKIE, "")
+        known = [(d, csrf) for d in self._doors if (csrf := d.sessions.csrf(session)) is not None]
+        if not known:
             return None
+        door, csrf = known[0]
         who = Who(name="page", scopes=SCOPES, csrf=csrf)
         self._check_session(request, who)
-        return who
+        return door, who
+
+    async def _of_key(self, request: Request, key: str) -> tuple[Door, Who] | None:
+        """Give the workspace of a key; an address that fails too often is asked to wait before a look-up is made."""
+        found = self._callers.remembered(key)
+        if found is None:
+            address = request.client.host if request.client else ""
+            if self._limits.failures.empty(address) and not self._callers.seen(key):
+                raise Refusal(429, "rate", "Too many wrong keys came from this address.", Retry_After="1")
+            found = await to_thread.run_sync(self._callers.find, key)
+            if found is None:
+                self._limits.failures.take(address)
+                return None
+        info = found.info
+        return self._doors[found.number], Who(name=info.key_id, scopes=frozenset(info.scopes), rate=info.rate)
 
     def _check_session(self, request: Request, who: Who) -> None:
         """Refuse an unsafe request that a foreign page may have made with the session's cookie.
@@ -137,14 +202,25 @@ class Gate:
         if "origin" not in request.headers:
             raise Refusal(403, "origin", "A request with a session names its origin.")
         is_form = any(r.form for pattern, r in self._routes if pattern.match(request.scope["path"]))
-        if not is_form and not self._sessions.same(request.headers.get("x-csrf-token", ""), who.csrf):
+        if not is_form and not Sessions.same(request.headers.get("x-csrf-token", ""), who.csrf):
             raise Refusal(403, "csrf", "A request with a session sends the page's token as X-CSRF-Token.")
 
-    def _unknown(self, request: Request) -> Response:
+    @staticmethod
+    def _unknown(request: Request) -> Response:
         challenge = {"www-authenticate": "Bearer"}
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(WELCOME, 401, headers=challenge)
         return problem(401, "key", "Send an API key: Authorization: Bearer nbk_...", headers=challenge)
+
+
+def _rate(door: Door, who: Who) -> float:
+    return door.ledger.config.server.rate if who.rate is None else who.rate
+
+
+def public_host(url: str) -> tuple[str, ...]:
+    """Give the host that `[server] public_url` names, if it names one."""
+    host = urlsplit(url).hostname
+    return () if host is None else (f"[{host}]" if ":" in host else host,)
 
 
 def _name(host: str) -> str:

@@ -177,7 +177,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="GET",
         path="/static/{name}",
-        scope="read",
+        scope="open",
         call=pages.static,
         about="Give a file of the page.",
         reply="text/css image/svg+xml",

@@ -14,16 +14,22 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
     from nextbest.serve.routes import Route
 
-SCOPES = frozenset({"decide", "ingest", "read", "admin"})
+SCOPES = frozenset({"decide", "ingest", "read", "admin"})  # what a session of the page may do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """Who calls: a key or a session of the page, and what it may do. `csrf` is set for sessions only."""
+    """Who calls: a key or a session of the page, and what it may do.
+
+    `csrf` is set for sessions only, `rate` for keys with their own, and `kinds` for keys of web pages: the events that
+    they may hand in.
+    """
 
     name: str
     scopes: frozenset[str]
     csrf: str = ""
+    rate: float | None = None
+    kinds: tuple[str, ...] = ()
 
     def may(self, scope: str) -> bool:
         """Say whether this caller may use routes of a scope; `admin` may use all."""

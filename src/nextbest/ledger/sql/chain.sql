@@ -64,6 +64,13 @@ SELECT key_id, sha256, scopes, created_ts, expires_ts FROM key WHERE key_id = ?;
 SELECT key_id FROM key AS r
 WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'key' AND ref = r.key_id);
 
+-- name: row_key_terms
+SELECT key_id, rate, kinds, origins FROM key_terms WHERE key_id = ?;
+
+-- name: unlinked_key_terms
+SELECT key_id FROM key_terms AS r
+WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'key_terms' AND ref = r.key_id);
+
 -- name: row_key_revoked
 SELECT key_id, ts FROM key_revoked WHERE key_id = ?;
 

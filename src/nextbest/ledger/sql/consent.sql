@@ -41,3 +41,14 @@ WHERE purpose IN (:purpose, '*') GROUP BY subject_id, purpose, channel;
 SELECT subject_id, purpose, channel, allowed, max(version) AS version FROM consent
 WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND purpose IN (:purpose, '*') AND channel IN (:channel, '*')
 GROUP BY subject_id, purpose, channel;
+
+-- name: last_answer
+SELECT allowed FROM consent
+WHERE subject_id = :subject_id AND purpose = :purpose AND channel = :channel ORDER BY version DESC LIMIT 1;
+
+-- name: latest_of_one
+SELECT subject_id, purpose, channel, allowed, max(version) AS version FROM consent
+WHERE subject_id = ?1 AND purpose IN (?2, '*') GROUP BY purpose, channel;
+
+-- name: anybody
+SELECT EXISTS (SELECT 1 FROM merge WHERE undone_ts IS NULL), EXISTS (SELECT 1 FROM suppression), EXISTS (SELECT 1 FROM erased);
