@@ -1,4 +1,8 @@
-"""The last questions before a message leaves, asked in the transaction that hands it over: veto, caps, quiet hours."""
+"""The last questions before a message leaves, asked in the transaction that hands it over.
+
+A person's veto, the bounds of an amount as they are now, caps, quiet hours; permission and the kill switch are asked by
+the outbox itself.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from nextbest.ledger import spent
 from nextbest.policies.gates import QUIET, cap_rule, reaches
+from nextbest.policies.live.limits import is_bounded, outside
 from nextbest.policies.quiet import is_quiet
 
 if TYPE_CHECKING:
@@ -39,6 +45,9 @@ class Clearance:
         if _vetoed(connection, message.decision_id):
             return "removed", VETO
         action = self.actions[message.key]
+        limit = self._out_of_bounds(connection, action, message)
+        if limit is not None:
+            return "removed", limit
         if not reaches(action):
             return "claim", ""
         for cap in self.play.caps:
@@ -48,6 +57,13 @@ class Clearance:
             self.held[message.key] = QUIET
             return "held", QUIET
         return "claim", ""
+
+    def _out_of_bounds(self, connection: sqlite3.Connection, action: Action, message: Message) -> str | None:
+        """Give the bound of today's configuration that the decided amount breaks; it may have moved since."""
+        if not is_bounded(action):
+            return None
+        decided = spent.decided_amount(connection, message.decision_id, message.action_id)
+        return outside(action, action.amount if decided is None else decided, reference=None)
 
     def _over(self, connection: sqlite3.Connection, cap: Cap, message: Message) -> bool:
         """Tell whether this contact, made now, would be one too many; the decision itself is on record already."""

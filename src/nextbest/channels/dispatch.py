@@ -21,7 +21,7 @@ from nextbest.channels.clearance import Clearance
 from nextbest.channels.outgoing import outgoing, people
 from nextbest.policies.draw import seed_of
 from nextbest.policies.gates import KILL_SWITCH, NEEDS_CONSENT
-from nextbest.types import Action
+from nextbest.types import ANY_ITEM, Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,8 +107,14 @@ def dispatch(ledger: Ledger, play: Play, channel: Channel, *, name: str, dry_run
 
 
 def _action(play: Play, action_id: str) -> Action:
-    """Give the action of that id; one that the play no longer has is taken as outbound."""
-    return next((a for a in play.actions if a.id == action_id), Action(id=action_id))
+    """Give the action of that id, or `*` for an item of a request; one that the play no longer has is outbound."""
+    by_id = {a.id: a for a in play.actions}
+    return by_id.get(action_id) or by_id.get(ANY_ITEM) or Action(id=action_id)
+
+
+def _validity(action: Action) -> timedelta:
+    """Give how long after its decision a message may still go."""
+    return VALID if action.valid_hours is None else timedelta(hours=action.valid_hours)
 
 
 def _address(known: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +128,7 @@ def _kept_back(row: Mapping[str, Any], action: Action, now: datetime, *, contact
         return ""
     if action.action_class == "significant":
         return NEEDS_A_PERSON
-    return OVERDUE if row["decided_ts"] + VALID < now else ""
+    return OVERDUE if row["decided_ts"] + _validity(action) < now else ""
 
 
 def _carry_out(trip: _Trip) -> Sent:
@@ -155,7 +161,7 @@ def _queued(trip: _Trip, key: str) -> Message:
         action_id=row["action_id"],
         due=trip.now,
         purpose=trip.play.purpose if action.action_class in NEEDS_CONSENT else "",
-        valid_until=start + VALID,
+        valid_until=start + _validity(action),
     )
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from nextbest.ledger.identities import cluster, merge_map
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
-from nextbest.types import NO_ACTION
+from nextbest.types import ANY_ITEM, NO_ACTION
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nextbest.config import Config
+    from nextbest.types import Action
 
 _FILE = "decisions.sql"
 _MOMENT = pa.timestamp("us", tz="UTC")
@@ -64,9 +65,22 @@ def reaching(config: Config, play: str) -> dict[str, str]:
     }
 
 
+def declared(config: Config, play: str, action_id: str) -> Action | None:
+    """Give the action that the play declares under an id; an item that a request brought is its action `*`."""
+    actions = config.plays[play].actions if play in config.plays else ()
+    by_id = {a.id: a for a in actions}
+    return by_id.get(action_id, by_id.get(ANY_ITEM))
+
+
+def channel_of(config: Config, play: str, action_id: str) -> str:
+    """Give the channel over which an action reaches a person; '' when it does not, or nobody declared it."""
+    action = declared(config, play, action_id)
+    return "" if action is None else reaching(config, play).get(action.id, "")
+
+
 def is_contact(config: Config, play: str, action_id: str) -> bool:
     """Say whether an action reaches a person; one that nobody declared is taken to."""
     if action_id == NO_ACTION:
         return False
-    declared = play in config.plays and any(a.id == action_id for a in config.plays[play].actions)
-    return not declared or action_id in reaching(config, play)
+    action = declared(config, play, action_id)
+    return action is None or action.id in reaching(config, play)

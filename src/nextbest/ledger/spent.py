@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
 
@@ -48,12 +50,26 @@ def amount(connection: sqlite3.Connection, play: str, action_id: str) -> float |
     return found[0] if found else None
 
 
-def amount_of_day(connection: sqlite3.Connection, play: str, action_id: str, midnight: datetime) -> float | None:
-    """Give the amount that a day began with: the last one before midnight, else the first there is, else None."""
-    asked = (play, action_id)
-    found = connection.execute(load(_FILE, "amount_before"), (*asked, to_micros(midnight))).fetchone()
-    found = found or connection.execute(load(_FILE, "first_amount"), asked).fetchone()
+def amount_of_day(
+    connection: sqlite3.Connection, names: tuple[str, str], midnight: datetime, *, declared: float | None
+) -> float | None:
+    """Give the amount that a day began with for (play, action id).
+
+    The last one approved before midnight, else the declared one, else the first there is, else None.
+    """
+    found = connection.execute(load(_FILE, "amount_before"), (*names, to_micros(midnight))).fetchone()
+    if found is None and declared is not None:
+        return declared
+    found = found or connection.execute(load(_FILE, "first_amount"), names).fetchone()
     return found[0] if found else None
+
+
+def decided_amount(connection: sqlite3.Connection, decision_id: str, action_id: str) -> float | None:
+    """Give the amount that came with a decision's action; None where it had none of its own."""
+    row = connection.execute(load(_FILE, "decided"), (decision_id,)).fetchone()
+    features, context = ((msgspec.json.decode(text) if text else {}) for text in row or ("", ""))
+    found = context.get("amount", features.get(action_id, {}).get("amount"))
+    return float(found) if isinstance(found, int | float) else None
 
 
 def approve(connection: sqlite3.Connection, play: str, action_id: str, *, amount: float, by: str, ts: datetime) -> None:

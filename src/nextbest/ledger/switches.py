@@ -59,15 +59,15 @@ _NOTHING, _EVERYTHING = Stops(), Stops(everything=True)
 
 def stops(connection: sqlite3.Connection) -> Stops:
     """Give everything that is stopped now, for a whole group of decisions: one statement, one look at the file."""
-    written = _written(connection)
+    file = written(connection)
     rows = tuple((play, channel, action) for play, channel, action, _, _ in listing(connection))
-    return Stops(everything=written.everything, scopes=(*written.scopes, *rows))
+    return Stops(everything=file.everything, scopes=(*file.scopes, *rows))
 
 
 def stopped(connection: sqlite3.Connection, *, play: str, channel: str, action: str) -> bool:
     """Say whether this action of this play on this channel is stopped now."""
     asked = {"play": play, "channel": channel, "action": action}
-    return _written(connection).of(**asked) or connection.execute(load(_FILE, "stopped"), asked).fetchone() is not None
+    return written(connection).of(**asked) or connection.execute(load(_FILE, "stopped"), asked).fetchone() is not None
 
 
 def listing(connection: sqlite3.Connection) -> list[tuple[str, str, str, str, int]]:
@@ -75,8 +75,8 @@ def listing(connection: sqlite3.Connection) -> list[tuple[str, str, str, str, in
     return connection.execute(load(_FILE, "listing")).fetchall()
 
 
-def _written(connection: sqlite3.Connection) -> Stops:
-    """Give what the file `stop` says; what cannot be read or understood stops everything."""
+def written(connection: sqlite3.Connection) -> Stops:
+    """Give what the file `stop` in the workspace says; what cannot be read or understood stops everything."""
     database: str = connection.execute(load(_FILE, "database")).fetchone()[2]
     file = os.path.join(os.path.dirname(database), STOP_FILE)  # noqa: PTH118, PTH120 (hot path)
     if not os.path.exists(file):  # noqa: PTH110 (hot path)

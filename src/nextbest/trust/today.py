@@ -1,6 +1,7 @@
 """Today's list: the newest decision per play and subject, best money first, with reasons and what was ruled out.
 
 The reasons are the features that the play itself asked about: the chosen action's eligibility, then the audience.
+A decision that was left to a person stands in the list with the action `none`, and its alternatives are the choice.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from nextbest.features.expression import parse
 from nextbest.ledger import analysis, feedback
 from nextbest.policies import evidence
+from nextbest.policies.live.failsafe import QUEUED
 from nextbest.trust.words import teller
 from nextbest.types import NO_ACTION
 
@@ -79,7 +81,7 @@ def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Tod
     settings = ledger.config
     if not rows.num_rows:
         return Today(currency=settings.currency, regime=settings.consent.regime, note=settings.consent.note)
-    acted = [row for row in rows.to_pylist() if row["action_id"] != NO_ACTION]
+    acted = [row for row in rows.to_pylist() if row["action_id"] != NO_ACTION or _waits(row)]
     acted.sort(key=_gain, reverse=True)
     tell = teller(ledger)
     return Today(
@@ -95,6 +97,16 @@ def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Tod
         regime=settings.consent.regime,
         note=settings.consent.note,
     )
+
+
+def _waits(row: Mapping[str, Any]) -> bool:
+    """Tell whether a decision was left to a person: nothing is done until someone puts an action in its place."""
+    return bool(row["reason"].startswith(QUEUED))
+
+
+def _queued(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the actions among which a person is asked to choose."""
+    return tuple(json.loads(row["context"]).get("queued", ())) if _waits(row) else ()
 
 
 def _assumed(ledger: Ledger, plays: Mapping[str, Play], done: set[tuple[str, str]]) -> list[str]:
@@ -150,7 +162,10 @@ def _item(ledger: Ledger, row: Mapping[str, Any], play: Play | None, tell: Telle
         reason=row["reason"],
         reasons=tuple(_reasons(row, play, action, tell)),
         removed=tuple({"action_id": c["action_id"], "rule": c["removed_by"]} for c in _removed(row)),
-        alternatives=tuple(c["action_id"] for c in row["candidates"] if _possible(c, row["action_id"])),
+        alternatives=(
+            *(c["action_id"] for c in row["candidates"] if _possible(c, row["action_id"])),
+            *_queued(row),
+        ),
         feedback=said[-1].verdict if said else None,
         changed_to=said[-1].action_id if said else None,
     )

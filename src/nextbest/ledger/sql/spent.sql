@@ -19,3 +19,6 @@ SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? ORDER BY ts 
 -- name: approve
 INSERT INTO approved_amount (play, action_id, ts, amount, by) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (play, action_id, ts) DO UPDATE SET amount = excluded.amount, by = excluded.by;
+
+-- name: decided
+SELECT action_features, context FROM decision WHERE decision_id = ?;

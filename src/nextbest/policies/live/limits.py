@@ -209,7 +209,8 @@ class Till:
         """Give the amount that the day began with: approved, else declared, else the first of this transaction."""
         key = (play, offer.action_id)
         if key not in self._references:
-            known = spent.amount_of_day(self._connection, play, offer.action_id, self._midnight)
-            self._references[key] = offer.action.amount if known is None else known
+            self._references[key] = spent.amount_of_day(
+                self._connection, key, self._midnight, declared=offer.action.amount
+            )
         found = self._references[key]
         return self._amounts.get(key) if found is None else found
