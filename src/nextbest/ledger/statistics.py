@@ -28,7 +28,10 @@ _PLURAL = {f"{kind}s": kind for kind in EVENTS}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
-    """What counts as an outcome: `rows` of subject_id, ts, value; within how many days; and whether once is all."""
+    """What counts as an outcome: `rows` of subject_id, ts, value; within how many days; and whether once is all.
+
+    Recorded outcomes also say which decision they belong to, where they do: `decision_id`.
+    """
 
     rows: pa.Table
     days: float
@@ -50,7 +53,7 @@ def happened(ledger: Ledger, outcome: str, *, days: float) -> Happened:
         return _happened(_events(ledger, _PLURAL.get(what, what), None), days=window)
     if match and what in {c.name for c in KINDS["order"].columns if c.type == "number"}:
         return _happened(_events(ledger, "order", what), days=window)
-    recorded = analysis.table(ledger, "outcomes", columns=("name", "subject_id", "ts", "value"))
+    recorded = analysis.table(ledger, "outcomes", columns=("name", "subject_id", "ts", "value", "decision_id"))
     names = pc.unique(recorded["name"]).to_pylist()
     for name, span in ((outcome, days), (what, window)):
         if name in names:
