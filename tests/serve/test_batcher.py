@@ -25,7 +25,7 @@ class Writer:
         self.go = threading.Event()
         self._threads = ThreadPoolExecutor(1)
 
-    def submit(self, group: Sequence[Any]) -> Future[Sequence[str]]:
+    def submit(self, group: Sequence[Any]) -> Future[list[str]]:
         self.groups.append(list(group))
         return self._threads.submit(self._write, list(group))
 

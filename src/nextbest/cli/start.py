@@ -88,6 +88,7 @@ def serve_command(
     behind_proxy: Annotated[
         bool, Parameter(negative="", help="A proxy in front speaks TLS; listen beyond loopback.")
     ] = False,
+    workers: Annotated[int, Parameter(help="Processes that share the port; one per core is enough.")] = 1,
     common: Common = COMMON,
 ) -> int:
     """Answer decisions over HTTP, and show today's list.
@@ -96,7 +97,7 @@ def serve_command(
     """
     from nextbest import operations
 
-    return _serve(operations.open(common.workspace), port, host=host, behind_proxy=behind_proxy)
+    return _serve(operations.open(common.workspace), port, host=host, behind_proxy=behind_proxy, workers=workers)
 
 
 def _open_or_create(folder: Path) -> Ledger:
@@ -126,10 +127,15 @@ def _by_name(stages: list[Stage]) -> dict[str, Any]:
     return {s.name: {"seconds": s.seconds, **s.figures} for s in stages}
 
 
-def _serve(ledger: Ledger, port: int, *, host: str = "127.0.0.1", behind_proxy: bool = False) -> int:
+def _serve(ledger: Ledger, port: int, *, host: str = "127.0.0.1", behind_proxy: bool = False, workers: int = 1) -> int:
     service = importlib.import_module("nextbest.serve")  # a sibling room: met by its name, at run time only
     token = secrets.token_urlsafe(24)
     link = f"http://{host}:{port}/?token={token}"
     told = f"\nToday's list: {link}\nThe link holds a first-run token. Stop with Ctrl+C."
-    service.run(ledger, host=host, port=port, token=token, behind_proxy=behind_proxy, announce=lambda: render.say(told))
+    where = {"host": host, "port": port, "behind_proxy": behind_proxy, "announce": lambda: render.say(told)}
+    if workers == 1:
+        service.run(ledger, token=token, **where)
+    else:
+        ledger.close()  # each worker opens it for itself
+        service.run_workers([ledger.path], workers=workers, tokens=[token], **where)
     return 0

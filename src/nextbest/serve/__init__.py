@@ -2,5 +2,6 @@
 
 from nextbest.serve.app import create_app
 from nextbest.serve.listen import run
+from nextbest.serve.workers import run_workers
 
-__all__ = ["create_app", "run"]
+__all__ = ["create_app", "run", "run_workers"]

@@ -25,7 +25,7 @@ WAITING = 1024  # more than this would wait longer than any client does
 class Batcher(Generic[T]):
     """Hands what one event loop gathers to `submit`, one group at a time, in the order of coming."""
 
-    def __init__(self, submit: Callable[[Sequence[Any]], Future[Sequence[T]]], *, waiting: int = WAITING) -> None:
+    def __init__(self, submit: Callable[[Sequence[Any]], Future[list[T]]], *, waiting: int = WAITING) -> None:
         self._submit = submit
         self._most = waiting
         self._loop = asyncio.get_running_loop()
@@ -62,7 +62,7 @@ class Batcher(Generic[T]):
             return
         written.add_done_callback(lambda done: self._wake(futures, done))
 
-    def _wake(self, futures: list[asyncio.Future[T]], done: Future[Sequence[T]]) -> None:
+    def _wake(self, futures: list[asyncio.Future[T]], done: Future[list[T]]) -> None:
         """Run in the writer's thread: wake the loop once for the whole group."""
         error = done.exception()
         results = None if error is not None else done.result()
@@ -71,9 +71,7 @@ class Batcher(Generic[T]):
         except RuntimeError:  # the loop has ended: what is written stays written, and nobody waits any more
             return
 
-    def _answer(
-        self, futures: list[asyncio.Future[T]], results: Sequence[T] | None, error: BaseException | None
-    ) -> None:
+    def _answer(self, futures: list[asyncio.Future[T]], results: list[T] | None, error: BaseException | None) -> None:
         self._go_on()
         for i, future in enumerate(futures):
             if future.done():

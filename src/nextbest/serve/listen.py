@@ -4,53 +4,80 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nextbest.errors import UsageError
 from nextbest.serve.app import create_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import uvicorn
 
     from nextbest.ledger import Ledger
 
-_DRAIN_S = 10
+DRAIN_S = 10
+_SWITCH_S = 0.001  # the thread that writes the journal waits this long for the one that answers, not 5 ms
 HEAVY = frozenset({"pandas", "sklearn", "shap"})
 
 
 def run(
     ledger: Ledger,
-    *,
+    *others: Ledger,
     host: str,
     port: int,
-    token: str | None,
+    token: str | Sequence[str | None] | None,
     behind_proxy: bool = False,
     announce: Callable[[], None] | None = None,
 ) -> None:
-    """Serve a workspace until told to stop, then close it; raises `UsageError` for an address open to the world.
+    """Serve workspaces until told to stop, then close them; raises `UsageError` for an address open to the world.
 
     `announce` is called once the address is found to be fit, before the first request is answered.
     """
-    made = server(ledger, host=host, port=port, token=token, behind_proxy=behind_proxy)
+    made = server(ledger, *others, host=host, port=port, token=token, behind_proxy=behind_proxy)
     if announce is not None:
         announce()
-    with ledger, _light(), contextlib.suppress(KeyboardInterrupt):
-        made.run()
+    listen(made, ledger, *others)
 
 
-def server(ledger: Ledger, *, host: str, port: int, token: str | None, behind_proxy: bool = False) -> uvicorn.Server:
-    """Give the server that `run` runs."""
+def listen(made: uvicorn.Server, *ledgers: Ledger, sockets: list[socket.socket] | None = None) -> None:
+    """Let a server answer until it is told to stop, then close its workspaces."""
+    sys.setswitchinterval(_SWITCH_S)
+    with contextlib.ExitStack() as stack, _light(), contextlib.suppress(KeyboardInterrupt):
+        for ledger in ledgers:
+            stack.enter_context(ledger)
+        made.run(sockets=sockets)
+
+
+def check_address(host: str, *, behind_proxy: bool) -> None:
+    """Raise `UsageError` for an address that other machines can reach without TLS."""
     if not behind_proxy and not _is_loopback(host):
         raise UsageError(
             f"{host} can be reached from other machines, and this service speaks no TLS. Listen on 127.0.0.1, or put"
             " a proxy that speaks TLS in front and say --behind-proxy."
         )
+
+
+def server(
+    ledger: Ledger,
+    *others: Ledger,
+    host: str,
+    port: int,
+    token: str | Sequence[str | None] | None,
+    behind_proxy: bool = False,
+    workers: int = 1,
+    shared: Path | None = None,
+) -> uvicorn.Server:
+    """Give the server that `run` runs; of several `workers`, `shared` is the folder in which they add up."""
+    check_address(host, behind_proxy=behind_proxy)
     import uvicorn
 
-    app = create_app(ledger, token=token, hosts=_names(host), secure=behind_proxy)
+    app = create_app(
+        ledger, *others, token=token, hosts=_names(host), secure=behind_proxy, workers=workers, shared=shared
+    )
     config = uvicorn.Config(
         app,
         host=host,
@@ -60,7 +87,7 @@ def server(ledger: Ledger, *, host: str, port: int, token: str | None, behind_pr
         server_header=False,
         proxy_headers=False,
         ws="none",
-        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_graceful_shutdown=DRAIN_S,
     )
     return uvicorn.Server(config)
 
