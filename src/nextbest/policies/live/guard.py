@@ -104,5 +104,5 @@ class _Helper:
             fn, future = self._work.get()
             try:
                 future.set_result(fn())
-            except BaseException as error:  # whatever it is, it belongs to the caller who waits for it
+            except BaseException as error:  # noqa: BLE001 (it belongs to the caller, who waits for it)
                 future.set_exception(error)
