@@ -10,7 +10,8 @@ import pytest
 from tests.policies.conftest import NOW, subjects
 
 from nextbest.errors import LedgerError, UnknownNameError, UsageError
-from nextbest.ledger import consent, contacts, decisions, identities, published, switches
+from nextbest.ledger import consent, decisions, identities, published, switches
+from nextbest.ledger.permits import Permits
 from nextbest.policies import single
 from nextbest.policies.decide import decide_bulk, decide_one
 
@@ -150,7 +151,7 @@ def test_unreadable_consent_is_a_no(
 ) -> None:
     """When permission cannot be read, nobody is contacted and no money is spent; a banner may be shown."""
     ledger = served()
-    monkeypatch.setattr(consent, "removed", raising(error))
+    monkeypatch.setattr(Permits, "removed", raising(error))
     one = decide(ledger)
     assert {a for a, rule in removed(one).items() if rule == "consent:unreadable"} >= {"mail", "call"}
     assert one.action_id not in REACHING
@@ -160,14 +161,14 @@ def test_unreadable_consent_is_a_no(
 def test_unreadable_caps_are_full(served: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch) -> None:
     """When contacts cannot be counted, nobody is contacted."""
     ledger = served("holdout = 0.0\ncaps = [{ count = 3, days = 7 }]")
-    monkeypatch.setattr(contacts, "count", raising(sqlite3.OperationalError("no such table")))
+    monkeypatch.setattr(Permits, "contacts", raising(sqlite3.OperationalError("no such table")))
     assert removed(decide(ledger))["mail"] == "cap:unreadable"
 
 
 def test_an_unreadable_switch_is_off(served: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch) -> None:
     """When the stop switch cannot be read, everything is stopped."""
     ledger = served()
-    monkeypatch.setattr(switches, "stopped", raising(sqlite3.OperationalError("locked")))
+    monkeypatch.setattr(switches, "stops", raising(sqlite3.OperationalError("locked")))
     assert decide(ledger).action_id == "none"
 
 
@@ -177,7 +178,7 @@ def test_nothing_that_cannot_be_logged_is_done(
 ) -> None:
     """A full disk gives a valid answer: `none`, degraded, and said not to be on record."""
     ledger = served()
-    monkeypatch.setattr(decisions, "log", raising(error))
+    monkeypatch.setattr(decisions, "log_rows", raising(error))
     one = decide(ledger)
     assert (one.action_id, one.degraded, one.choice_probability) == ("none", True, None)
     assert one.context == {"logged": False}
@@ -209,24 +210,24 @@ def test_a_prediction_that_is_none_fails_soft(workspace: Callable[..., Ledger], 
 def test_an_opt_out_binds_the_next_decision(served: Callable[..., Ledger]) -> None:
     """With six threads deciding, no contact is logged after an opt-out was acknowledged."""
     ledger = served('holdout = 0.0\npolicy = { name = "greedy", explore = 0.0 }')
-    acknowledged, stop = threading.Event(), threading.Event()
+    acknowledged, stop = [0], threading.Event()  # the number of the opt-out in force, 0 for none
     late: list[str] = []
 
     def keep_deciding() -> None:
         while not stop.is_set():
-            after = acknowledged.is_set()
+            before = acknowledged[0]
             action = decide(ledger).action_id
-            if after and acknowledged.is_set() and action in REACHING:
+            if before and acknowledged[0] == before and action in REACHING:
                 late.append(action)
 
     threads = [threading.Thread(target=keep_deciding) for _ in range(6)]
     for thread in threads:
         thread.start()
-    for _ in range(10):
+    for number in range(1, 11):
         consent.record(ledger, "s0000001", allow=False, proof="unsubscribe")
-        acknowledged.set()
+        acknowledged[0] = number
         stop.wait(0.05)
-        acknowledged.clear()
+        acknowledged[0] = 0
         consent.record(ledger, "s0000001", allow=True, proof="again")
     stop.set()
     for thread in threads:

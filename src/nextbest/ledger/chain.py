@@ -2,7 +2,8 @@
 
     digest = SHA-256(salt || what || 0 || ref || 0 || row)        link = SHA-256(previous link || digest)
 
-Erasing a person deletes the row and its salt; the digest stays, so the chain still verifies and says nothing about the
+Decisions that are logged together share a link: its digest is SHA-256 of the list of their digests (`chain_group`), and
+each salt stands in its row. Erasing a person deletes the row and its salt; the digest stays, so the chain still verifies and says nothing about the
 person. What was erased is itself stated by a link (`forget`), so a row cannot vanish by other means unnoticed. A chain
 cannot show by itself that its tail was cut: keep `head(ledger)` elsewhere and give it to `verify`.
 """
@@ -29,11 +30,16 @@ if TYPE_CHECKING:
 _START = bytes(32)
 _SALT_BYTES = 16
 _MOST_PROBLEMS = 100
+_DIGEST_BYTES = 32
+# Columns that came later stand at the end and are left out while they are NULL, so that older digests still hold.
+_FIRST_COLUMNS = {"decision": 19, "forget": 2}
 # What a link may vouch for; `chain.sql` has a `row_` and an `unlinked_` statement for each.
+GROUP = "decisions"
 ROWS = (
     *("decision", "segment", "feedback", "consent", "suppression", "erase", "forget"),
     *("key", "key_terms", "key_revoked", "switch", "config"),
 )
+_ENCODE = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,16 @@ class Verification:
 
 def row_bytes(values: Iterable[Any]) -> bytes:
     """Give the canonical bytes of a row: its stored values, in the order of its `row_` statement, as JSON."""
-    return msgspec.json.encode(list(values))
+    return _ENCODE(list(values))
+
+
+def row_of(what: str, values: Sequence[Any]) -> bytes:
+    """Give the canonical bytes of a row without the columns at its end that came later and hold nothing."""
+    end = len(values)
+    first = _FIRST_COLUMNS.get(what, end)
+    while end > first and values[end - 1] is None:
+        end -= 1
+    return _ENCODE(values[:end])
 
 
 def add(connection: sqlite3.Connection, what: str, ref: str, row: bytes) -> None:
@@ -61,7 +76,7 @@ def add_stored(connection: sqlite3.Connection, what: str, ref: str) -> None:
     row = connection.execute(load("chain.sql", f"row_{what}"), (ref,)).fetchone()
     if row is None:
         raise LedgerError(f"There is no stored {what} '{ref}' to add to the audit chain.")
-    add(connection, what, ref, row_bytes(row))
+    add(connection, what, ref, row_of(what, row))
 
 
 def add_many(connection: sqlite3.Connection, what: str, rows: Iterable[tuple[str, bytes]]) -> None:
@@ -80,18 +95,38 @@ def add_many(connection: sqlite3.Connection, what: str, rows: Iterable[tuple[str
     connection.executemany(load("chain.sql", "insert_salt"), salts)
 
 
+def add_group(connection: sqlite3.Connection, what: str, rows: Sequence[tuple[str, bytes]]) -> tuple[int, list[bytes]]:
+    """Add one link for many rows (ref, `row_of`); gives its number and a salt per row, to be stored beside the rows."""
+    seq, before = connection.execute(load("chain.sql", "last")).fetchone() or (0, _START)
+    random, tag, sha256 = secrets.token_bytes(_SALT_BYTES * len(rows)), what.encode(), hashlib.sha256
+    salts = [random[i : i + _SALT_BYTES] for i in range(0, len(random), _SALT_BYTES)]
+    digests = b"".join([
+        sha256(b"%b%b\0%b\0%b" % (salt, tag, ref.encode(), row)).digest()
+        for salt, (ref, row) in zip(salts, rows, strict=True)
+    ])  # fmt: skip
+    digest = sha256(digests).digest()
+    link = (seq + 1, GROUP, str(seq + 1), digest, sha256(before + digest).digest())
+    connection.execute(load("chain.sql", "insert"), link)
+    connection.execute(load("chain.sql", "insert_group"), (seq + 1, digests))
+    return seq + 1, salts
+
+
 def forget(connection: sqlite3.Connection, forget_id: str, rows: Sequence[tuple[str, str]]) -> int:
     """Erase the salts of rows (what, ref) and state so in a link; gives how many links that concerned.
 
-    The caller deletes the rows themselves in the same transaction.
+    The caller deletes the rows themselves afterwards, in the same transaction.
     """
     seqs = [connection.execute(load("chain.sql", "seq"), pair).fetchone() for pair in rows]
     known = [seq for seq in seqs if seq is not None]
-    if known:
+    decided = [ref for what, ref in rows if what == "decision"]
+    found = [connection.execute(load("chain.sql", "place"), (ref,)).fetchone() for ref in decided]
+    places = [place for place in found if place is not None]
+    if known or places:
         connection.executemany(load("chain.sql", "delete_salt"), known)
         connection.executemany(load("chain.sql", "insert_forgotten"), [(seq, forget_id) for (seq,) in known])
+        connection.executemany(load("chain.sql", "insert_erased"), [(*place, forget_id) for place in places])
         add_stored(connection, "forget", forget_id)
-    return len(known)
+    return len(known) + len(places)
 
 
 def head(ledger: Ledger) -> str:
@@ -109,6 +144,7 @@ def verify(ledger: Ledger, *, expected_head: str | None = None) -> Verification:
             problems += _rows(connection, what)
             unlinked = connection.execute(load("chain.sql", f"unlinked_{what}"))
             problems += [f"{what} '{ref}' stands without a link" for (ref,) in unlinked]
+        problems += _groups(connection)
         problems += _segments(connection, ledger.path)
         if expected_head is not None:
             problems += _expected(connection, expected_head)
@@ -144,8 +180,47 @@ def _rows(connection: sqlite3.Connection, what: str) -> Iterator[str]:
                 yield f"{what} '{ref}' is stated as erased and is still there"
         elif row is None or salt is None:
             yield f"{what} '{ref}' is gone without an erasure"
-        elif _digest(salt, what, ref, row_bytes(row)) != digest:
+        elif _digest(salt, what, ref, row_of(what, row)) != digest:
             yield f"{what} '{ref}' is not what was written"
+
+
+def _groups(connection: sqlite3.Connection) -> Iterator[str]:
+    """Find decisions of a group that changed, are gone without an erasure, or are stated as erased and still there."""
+    rows = _Grouped(connection)
+    for seq, digest, digests in connection.execute(load("chain.sql", "groups")):
+        if digests is None or hashlib.sha256(digests).digest() != digest:
+            yield f"the list of link {seq} is not what was written"
+        missing = set(range(len(digests or b"") // _DIGEST_BYTES))
+        erased = {place for (place,) in connection.execute(load("chain.sql", "erased"), (seq,))}
+        for place, ref, found in rows.take(seq):
+            missing.discard(place)
+            if place in erased:
+                yield f"decision '{ref}' is stated as erased and is still there"
+            elif found != (digests or b"")[place * _DIGEST_BYTES : (place + 1) * _DIGEST_BYTES]:
+                yield f"decision '{ref}' is not what was written"
+        yield from (f"decision {place + 1} of link {seq} is gone without an erasure" for place in missing - erased)
+    yield from (f"decision '{ref}' stands out of its place" for ref in rows.rest())
+
+
+class _Grouped:
+    """The decisions that have a place in a group, in the order in which they were written, digested as they are read."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._cursor = connection.execute(load("chain.sql", "grouped"))
+        self._next = self._cursor.fetchone()
+
+    def take(self, seq: int) -> Iterator[tuple[int, str, bytes]]:
+        """Give place, id and digest of the rows of one link."""
+        while self._next is not None and self._next[0] == seq:
+            _, place, salt, *values = self._next
+            yield place, values[0], _digest(salt or b"", "decision", values[0], row_of("decision", values))
+            self._next = self._cursor.fetchone()
+
+    def rest(self) -> Iterator[str]:
+        """Give the ids of the rows that no link took."""
+        while self._next is not None:
+            yield self._next[3]
+            self._next = self._cursor.fetchone()
 
 
 def _segments(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:

@@ -6,7 +6,10 @@ against the caps from one commit on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+import sys
+from array import array
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -23,13 +26,38 @@ from nextbest.types import Candidate, Decision
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from nextbest.ledger.workspace import Ledger
 
 _FILE = "decisions.sql"
 KIND = archive.DECISION
+_LATER = ("position", "action_features")  # columns that a row of the journal has besides
+_ENCODE = msgspec.json.Encoder().encode
+Row = tuple[Any, ...]  # the columns of `row_decision`, in their order
+
+
+class Described(NamedTuple):
+    """What described candidates, as served: `values` are float64, little endian, by id and name; missing is NaN."""
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    values: bytes
+
+
+class _Stored(msgspec.Struct, omit_defaults=True, gc=False):
+    """A candidate as it is stored: what holds nothing is left out."""
+
+    action_id: str
+    removed_by: str | None = None
+    response_probability: float | None = None
+    expected_value: float | None = None
+    cost: float = 0.0
+    choice_probability: float = 0.0
+
+
 CANDIDATE = pa.struct(
     {
         "action_id": pa.string(),
@@ -66,17 +94,25 @@ DECISION_SCHEMA: pa.Schema = pa.schema(
 
 
 def log(connection: sqlite3.Connection, ledger: Ledger, decisions: Sequence[Decision]) -> None:
-    """Log decisions with their links and contacts, inside the caller's `journal.write`.
+    """Log decisions with their link and contacts, inside the caller's `journal.write`.
 
     Raises `DataError` for a decision that cannot be learnt from or must not have been made: its action is not among
     its candidates, a rule had removed it, or its choice probability is missing (unless degraded) or not in (0, 1].
     """
     for decision in decisions:
         _check(decision)
-    rows = [_row(decision) for decision in decisions]
-    connection.executemany(load(_FILE, "insert"), rows)
-    chain.add_many(connection, "decision", ((row[0], chain.row_bytes(row)) for row in rows))
-    contacts.add(connection, _contacts(ledger, decisions))
+    log_rows(connection, [_row(decision) for decision in decisions], _contacts(ledger, decisions))
+
+
+def log_rows(connection: sqlite3.Connection, rows: Sequence[Row], reached: Sequence[contacts.Row]) -> None:
+    """Log rows that `row` made, under one link, with the contacts they make, inside the caller's transaction."""
+    if not rows:
+        return
+    seq, salts = chain.add_group(connection, KIND, [(row[0], chain.row_of(KIND, row)) for row in rows])
+    places = zip(rows, salts, strict=True)
+    connection.executemany(load(_FILE, "insert"), [(*r, seq, place, salt) for place, (r, salt) in enumerate(places)])
+    if reached:
+        contacts.add(connection, reached)
 
 
 def log_table(ledger: Ledger, play: str, table: pa.Table, *, consent_version: int) -> str | None:
@@ -114,9 +150,11 @@ def get(ledger: Ledger, decision_id: str) -> Decision:
         row = connection.execute(load(_FILE, "get"), (decision_id,)).fetchone()
         paths = [ledger.path / s.path for s in catalogue.segments(connection, KIND)] if row is None else []
     if row is not None:
-        values = dict(zip(DECISION_SCHEMA.names, row, strict=True))
+        values = dict(zip((*DECISION_SCHEMA.names, *_LATER), row, strict=True))
         candidates = msgspec.json.decode(values["candidates"], type=tuple[Candidate, ...])
-        return _decision(values | {"candidates": candidates, "ts": from_micros(values["ts"])})
+        described = by_action(table_of(values["action_features"]))
+        values |= {"candidates": candidates, "ts": from_micros(values["ts"]), "action_features": described}
+        return _decision(values | {"position": values["position"] or 1})
     for path in paths:
         for found in pq.read_table(path, filters=pc.field("decision_id") == decision_id).to_pylist():
             return _decision(found | {"candidates": tuple(Candidate(**c) for c in found["candidates"])})
@@ -141,17 +179,110 @@ def _check(decision: Decision) -> None:
         raise DataError(f"{name} has the choice probability {p}; it must be above 0 and at most 1.")
 
 
-def _row(d: Decision) -> tuple[Any, ...]:
+def _row(d: Decision) -> Row:
+    fields = ("action_id", "removed_by", "response_probability", "expected_value", "cost", "choice_probability")
     p = None if d.choice_probability is None else float(d.choice_probability)
+    return row(
+        (d.decision_id, d.request_id, d.play, d.mode, d.arm, d.subject_id, d.ts),
+        context=d.context,
+        candidates=tuple([getattr(c, name) for c in d.candidates] for name in fields),
+        chosen=(d.action_id, p, int(d.seed)),
+        features=d.features,
+        versions=(int(d.consent_version), d.policy_version, d.model_versions),
+        told=(d.reason, d.degraded, int(d.latency_us)),
+        position=d.position,
+        described=described(d.action_features),
+    )
+
+
+def row(
+    about: tuple[str, str, str, str, str, str, datetime],
+    *,
+    context: Mapping[str, Any],
+    candidates: tuple[Iterable[Any], ...],
+    chosen: tuple[str, float | None, int],
+    features: Mapping[str, Any],
+    versions: tuple[int, str, Mapping[str, str]],
+    told: tuple[str, bool, int],
+    position: int = 1,
+    described: Described | None = None,
+) -> Row:
+    """Give the stored row: `candidates` by column (id, rule, response, worth, cost, probability), the rest by name."""
+    (*names, ts), (consent_version, policy_version, models), (reason, degraded, latency) = about, versions, told
     return (
-        *(d.decision_id, d.request_id, d.play, d.mode, d.arm, d.subject_id, to_micros(d.ts), _json(d.context)),
-        *(_json(d.candidates), d.action_id, p, int(d.seed), _json(d.features), int(d.consent_version)),
-        *(d.policy_version, _json(d.model_versions), d.reason, int(d.degraded), int(d.latency_us)),
+        *names,
+        to_micros(ts),
+        _json(context) if context else "{}",
+        _json([_Stored(*c) for c in zip(*candidates, strict=True)]),
+        *chosen,
+        _json(features) if features else "{}",
+        consent_version,
+        policy_version,
+        _json(models) if models else "{}",
+        reason,
+        int(degraded),
+        latency,
+        None if position == 1 else position,
+        None if described is None or not described.ids else _packed(described),
     )
 
 
 def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return _ENCODE(value).decode()
+
+
+def described(features: Mapping[str, Mapping[str, Any]]) -> Described | None:
+    """Give the features of actions as a table; a text is a name of its own (`colour=red`), as in a request."""
+    if not features:
+        return None
+    names: dict[str, int] = {}
+    cells = [
+        (
+            i,
+            names.setdefault(f"{n}={v}" if isinstance(v, str) else n, len(names)),
+            1.0 if isinstance(v, str) else float(v),
+        )
+        for i, values in enumerate(features.values())
+        for n, v in values.items()
+        if v is not None
+    ]
+    flat = array("d", [math.nan]) * (len(features) * len(names))
+    for i, column, number in cells:
+        flat[i * len(names) + column] = number
+    return Described(tuple(features), tuple(names), _little(flat))
+
+
+def by_action(table: Described | None) -> dict[str, dict[str, float]]:
+    """Give a table as numbers by action and name, without what is missing."""
+    if table is None or not table.ids:
+        return {}
+    flat, width = array("d", table.values), len(table.names)
+    if sys.byteorder == "big":
+        flat.byteswap()
+    rows = (flat[i * width : (i + 1) * width] for i in range(len(table.ids)))
+    return {
+        action: {n: v for n, v in zip(table.names, values, strict=True) if not math.isnan(v)}
+        for action, values in zip(table.ids, rows, strict=True)
+    }
+
+
+def table_of(stored: bytes | None) -> Described | None:
+    """Give the table that a stored row holds of its candidates' features, None where it holds none."""
+    if stored is None:
+        return None
+    head, _, values = stored.partition(b"\n")
+    ids, names = msgspec.json.decode(head, type=tuple[tuple[str, ...], tuple[str, ...]])
+    return Described(ids, names, values)
+
+
+def _packed(table: Described) -> bytes:
+    return _ENCODE((table.ids, table.names)) + b"\n" + table.values
+
+
+def _little(flat: array[float]) -> bytes:
+    if sys.byteorder == "big":
+        flat.byteswap()
+    return flat.tobytes()
 
 
 def _contacts(ledger: Ledger, decisions: Sequence[Decision]) -> list[contacts.Row]:

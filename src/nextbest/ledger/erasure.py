@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nextbest.ledger.catalogue import Segment
+    from nextbest.ledger.idempotency import Also
     from nextbest.ledger.mentions import Mentions
     from nextbest.ledger.workspace import Ledger
 
@@ -80,9 +81,10 @@ class _DryRun(Exception):  # noqa: N818 (not an error: it undoes the step and ca
         self.removed = removed
 
 
-def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False) -> Erasure:
+def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False, also: Also | None = None) -> Erasure:
     """Remove everything about a subject, under all its merged ids, and give the receipt; a dry run changes nothing.
 
+    `also` gets the receipt in the transaction of the removal, before there is anything to note.
     Raises `LedgerError` when the archive kept changing meanwhile; nothing was removed then.
     """
     archive.tidy(ledger)
@@ -95,7 +97,7 @@ def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False) -> Erasure:
         receipt = _Receipt(receipt_id=receipt_id, person=person, models=models, removed=removed)
         if dry_run:
             return receipt.erasure(_would_remove(ledger, receipt), dry_run=True)
-        done = _remove(ledger, receipt, rejected)
+        done = _remove(ledger, receipt, rejected, also)
         if done is not None:
             return receipt.erasure(done, notes=_overwrite(ledger))
     raise LedgerError(f"The archive changed {_ATTEMPTS} times while '{subject_id}' was being erased. Try again.")
@@ -149,7 +151,9 @@ def _segment_counts(person: _Person) -> dict[str, int]:
     return counts
 
 
-def _remove(ledger: Ledger, receipt: _Receipt, rejected: Mapping[Path, int]) -> dict[str, int] | None:
+def _remove(
+    ledger: Ledger, receipt: _Receipt, rejected: Mapping[Path, int], also: Also | None
+) -> dict[str, int] | None:
     """Rewrite the files and commit everything at once; gives None when the archive changed meanwhile."""
     person, removed = receipt.person, dict[str, int]()
     with archive.pending(ledger) as folder:
@@ -166,6 +170,8 @@ def _remove(ledger: Ledger, receipt: _Receipt, rejected: Mapping[Path, int]) -> 
 
         def extra(connection: sqlite3.Connection) -> None:
             removed.update(_delete(connection, ledger, receipt))
+            if also is not None:
+                also(connection, receipt.erasure(removed))
             for path, target in lines.items():
                 target.replace(path)
                 sync(path.parent)
@@ -197,11 +203,11 @@ def _delete(connection: sqlite3.Connection, ledger: Ledger, receipt: _Receipt) -
         for what in _CHAINED
         for (ref,) in connection.execute(load(_FILE, f"chained_{what}"), parameters).fetchall()
     ]
+    rewritten = [("segment", s) for s in person.rows if person.segments[s].kind == archive.DECISION]
+    chain.forget(connection, receipt.receipt_id, [*chained, *rewritten])  # the rows say which links they have
     for text in sorted({*person.ids, *person.identities}):
         consent.suppress_digest(connection, digest(ledger, identities.normalise(text)), REASON, now)
     counts = {name: connection.execute(load(_FILE, f"delete_{name}"), parameters).rowcount for name in DELETED}
-    rewritten = [("segment", s) for s in person.rows if person.segments[s].kind == archive.DECISION]
-    chain.forget(connection, receipt.receipt_id, [*chained, *rewritten])
     for model_id in receipt.models:
         connection.execute(load(_FILE, "mark_model"), (model_id, receipt.receipt_id, REASON, now))
     removed = {name: rows for name, rows in counts.items() if rows}

@@ -63,7 +63,7 @@ class Gate:
         if subject_id in self.suppressed or self._id_suppressed(ids):
             return "suppressed"
         given = [a for a in self.answers.get(subject_id, ()) if a.channel in (channel, ANY)]
-        return _verdict(given, self.regime)
+        return verdict(given, self.regime)
 
     def _id_suppressed(self, ids: Sequence[str]) -> bool:
         return bool(self.suppressed_digests) and any(
@@ -102,14 +102,14 @@ def removed(
     """Give None when a contact is allowed now, else the rule that removes it; use it inside the logging transaction."""
     ids = cluster(connection, subject_id)
     subjects = msgspec.json.encode(ids).decode()
-    if connection.execute(load(_FILE, "erased_any"), {"digests": _digests(secret, ids)}).fetchone():
+    if connection.execute(load(_FILE, "erased_any"), {"digests": digests(secret, ids)}).fetchone():
         return "consent:erased"
-    digests = _digests(secret, (normalise(i) for i in ids))
-    if connection.execute(load(_FILE, "suppressed_any"), {"digests": digests, "subjects": subjects}).fetchone():
+    hashed = digests(secret, (normalise(i) for i in ids))
+    if connection.execute(load(_FILE, "suppressed_any"), {"digests": hashed, "subjects": subjects}).fetchone():
         return "suppressed"
     asked = {"subjects": subjects, "purpose": purpose, "channel": channel}
     rows = connection.execute(load(_FILE, "latest_of"), asked).fetchall()
-    return _verdict([Answer(*row) for row in rows], config.consent.regime)
+    return verdict([Answer(*row) for row in rows], config.consent.regime)
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -118,8 +118,8 @@ def version(connection: sqlite3.Connection) -> int:
     return found
 
 
-def _verdict(answers: Sequence[Answer], regime: str) -> str | None:
-    """Combine the answers of all ids of one subject: one no is enough, one yes is needed where unknown is no."""
+def verdict(answers: Sequence[Answer], regime: str) -> str | None:
+    """Give None for yes, else the rule of the no: of a subject's ids one no is enough, one yes needed in `opt_in`."""
     by_id: dict[str, list[Answer]] = {}
     for answer in answers:
         by_id.setdefault(answer.subject_id, []).append(answer)
@@ -142,7 +142,8 @@ def _specific(answer: Answer) -> int:
     return (answer.purpose != ANY) + (answer.channel != ANY)
 
 
-def _digests(secret: bytes, texts: Iterable[str]) -> str:
+def digests(secret: bytes, texts: Iterable[str]) -> str:
+    """Give the keyed hashes of texts as a JSON array."""
     return msgspec.json.encode([keyed(secret, t) for t in texts]).decode()
 
 

@@ -147,12 +147,24 @@ def resolve_or_expect(ledger: Ledger, id_or_identity: str) -> str:
     return subject_id
 
 
+def known_as(connection: sqlite3.Connection, secret: bytes, id_or_identity: str) -> str:
+    """Give the canonical id of a subject by its id, e-mail or phone; what nobody has, or several have, is taken as an id."""
+    try:
+        return _known_as(connection, secret, id_or_identity) or id_or_identity
+    except UnknownNameError:
+        return id_or_identity
+
+
 def _by_journal(ledger: Ledger, id_or_identity: str) -> str | None:
     with ledger.journal.read() as connection:
-        if connection.execute(load(_FILE, "known"), {"id": id_or_identity}).fetchone()[0]:
-            return canonical(connection, id_or_identity)
-        owners = connection.execute(load(_FILE, "subjects_of"), (keyed(ledger.secret, normalise(id_or_identity)),))
-        subjects = sorted({canonical(connection, subject_id) for (subject_id,) in owners.fetchall()})
+        return _known_as(connection, ledger.secret, id_or_identity)
+
+
+def _known_as(connection: sqlite3.Connection, secret: bytes, id_or_identity: str) -> str | None:
+    if connection.execute(load(_FILE, "known"), {"id": id_or_identity}).fetchone()[0]:
+        return canonical(connection, id_or_identity)
+    owners = connection.execute(load(_FILE, "subjects_of"), (keyed(secret, normalise(id_or_identity)),))
+    subjects = sorted({canonical(connection, subject_id) for (subject_id,) in owners.fetchall()})
     if len(subjects) > 1:
         raise UnknownNameError(f"Several subjects share this identifier: {', '.join(subjects[:5])}. Give one of these.")
     return subjects[0] if subjects else None

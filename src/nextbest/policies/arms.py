@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nextbest.policies.draw import Numbers, Words
     from nextbest.types import Arm, Play
 
+Positions = np.ndarray[Any, np.dtype[np.intp]]
 ARMS: tuple[Arm, ...] = ("policy", "random", "business_as_usual", "holdout")
 LEAST_HOLDOUT = 0.01
 
@@ -72,19 +73,29 @@ def assign(play: Play, subjects: Words, salt: str) -> np.ndarray[Any, np.dtype[n
     return arms
 
 
-def within(arms: np.ndarray[Any, Any], policy: Numbers, eligible: np.ndarray[Any, Any], none: int) -> Numbers:
+def usual(ids: list[str], habit: str, eligible: np.ndarray[Any, Any], none: int) -> Positions:
+    """Give what business as usual takes per subject: the habit where it is eligible, else `none`."""
+    at = ids.index(habit) if habit in ids else none
+    return np.where(eligible[:, at], at, none)
+
+
+def within(
+    arms: np.ndarray[Any, Any], policy: Numbers, eligible: np.ndarray[Any, Any], none: int, usual: Positions
+) -> Numbers:
     """Give the probabilities each subject's own arm draws from: shape (subjects, actions)."""
     inside = policy.copy()
     random = arms == ARMS.index("random")
     inside[random] = (eligible / eligible.sum(axis=1, keepdims=True))[random]
-    left_alone = (arms == ARMS.index("holdout")) | (arms == ARMS.index("business_as_usual"))
-    inside[left_alone] = np.eye(policy.shape[1])[none]
+    every = np.eye(policy.shape[1])
+    inside[arms == ARMS.index("holdout")] = every[none]
+    business = arms == ARMS.index("business_as_usual")
+    inside[business] = every[usual[business]]
     return inside
 
 
-def overall(share: Shares, policy: Numbers, eligible: np.ndarray[Any, Any], none: int) -> Numbers:
+def overall(share: Shares, policy: Numbers, eligible: np.ndarray[Any, Any], none: int, usual: Positions) -> Numbers:
     """Give the probability of each action over all that is drawn, the arm included: shape (subjects, actions)."""
-    # Without a habit on record, business as usual is nothing: it counts with the holdout.
     mixed = share.policy * policy + share.random * eligible / eligible.sum(axis=1, keepdims=True)
-    mixed[:, none] += share.holdout + share.business_as_usual
+    mixed[:, none] += share.holdout
+    mixed[np.arange(len(mixed)), usual] += share.business_as_usual
     return np.asarray(mixed, dtype=np.float64)

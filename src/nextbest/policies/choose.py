@@ -16,7 +16,7 @@ from nextbest.policies import arms as arms_of
 from nextbest.policies.draw import seed_of, uniforms
 from nextbest.policies.gates import FALLS_BACK_TO_NONE
 from nextbest.policies.greedy import best
-from nextbest.policies.matrix import VALUE, as_matrix
+from nextbest.policies.matrix import SPREAD, VALUE, as_matrix
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ def choose(
     arms = arms_of.assign(play, subjects, salt)
     # Where predictions are missing nothing is explored: the random arm gets the default too.
     explored = np.where(degraded[:, None], wanted > 0, eligible)
-    mixed = arms_of.overall(arms_of.shares(play), wanted, explored, none)
-    own = arms_of.within(arms, wanted, explored, none)
+    usual = arms_of.usual([a.id for a in actions], play.habit, eligible, none)
+    mixed = arms_of.overall(arms_of.shares(play), wanted, explored, none, usual)
+    own = arms_of.within(arms, wanted, explored, none, usual)
     seed = seed_of("action", play.name, version, when, salt)
     action = _draw(own, uniforms(seed, subjects))
     return Choice(arms=arms, action=action, probability=mixed, seed=seed, degraded=degraded)
@@ -86,7 +87,7 @@ def _policy(
     """Give the policy's probabilities over what is eligible; where it cannot be trusted, the best without chance."""
     degraded = ranking.degraded.copy()
     try:
-        p = _asked(policy_of(play), table, actions, ranking, eligible)
+        p = asked(policy_of(play), table, actions, ranking.worth, eligible, ranking.spread)
     except POLICY_FAULTS:
         p = np.full(eligible.shape, np.nan)
     sound = np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (p.sum(axis=1) > 0)
@@ -101,11 +102,25 @@ def _policy(
     return np.where(total > 0, p / np.where(total > 0, total, 1.0), fallback), degraded
 
 
-def _asked(policy: Policy, table: pa.Table, actions: tuple[Action, ...], ranking: Ranking, eligible: Flags) -> Numbers:
-    for j, action in enumerate(actions):
-        worth = pa.array(ranking.worth[:, j], mask=~eligible[:, j])
-        table = table.append_column(VALUE + action.id, worth)
-    p = as_matrix(policy.probabilities(table, actions), actions)
+def asked(
+    policy: Policy,
+    table: pa.Table,
+    actions: tuple[Action, ...],
+    worth: Numbers,
+    eligible: Flags,
+    spread: Numbers | None = None,
+) -> Numbers:
+    """Give a policy's answer as a matrix, asked by arrays where it can be and by a table where it must."""
+    weigh = getattr(policy, "weigh", None)
+    if weigh is not None:
+        masked, wide = np.where(eligible, worth, -np.inf), np.zeros_like(worth) if spread is None else spread
+        p = np.asarray(weigh(masked, wide, none=[a.id for a in actions].index(NO_ACTION)))
+    else:
+        for j, action in enumerate(actions):
+            table = table.append_column(VALUE + action.id, pa.array(worth[:, j], mask=~eligible[:, j]))
+            if spread is not None:
+                table = table.append_column(SPREAD + action.id, pa.array(spread[:, j]))
+        p = as_matrix(policy.probabilities(table, actions), actions)
     if p.shape != eligible.shape:
         raise ValueError(f"A policy gave {p.shape[0]} rows for {eligible.shape[0]} subjects.")
     return p

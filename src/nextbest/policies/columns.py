@@ -129,6 +129,7 @@ def expressions(play: Play) -> list[str]:
         response_of(play),
         value_of(play),
         *(a.eligibility for a in play.actions),
+        *(a.weight for a in play.actions if a.weight.strip()),
         *rules,
     ]
 

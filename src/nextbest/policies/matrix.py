@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nextbest.types import Action
 
 VALUE = "expected_value:"
+SPREAD = "spread:"
 
 
 def numbers(column: pa.ChunkedArray | pa.Array) -> Numbers:

@@ -22,8 +22,9 @@ Positions = np.ndarray[Any, np.dtype[np.intp]]
 HELD_OUT = "Held out: nothing is done, so that the effect of this play can be measured."
 NOTHING_PAYS = "Nothing: no action that is allowed earns more than it costs."
 NOTHING_DRAWN = "Nothing: drawn by chance, to learn what happens without an action."
+USUAL = ": business as usual, so that the effect of this play can be measured."
 MISSING = " Predictions were missing, so the default was taken."
-_PAYS, _DRAWN, _HELD, _NOTHING_PAYS, _NOTHING_DRAWN, _RULED_OUT = range(6)
+_PAYS, _DRAWN, _HELD, _NOTHING_PAYS, _NOTHING_DRAWN, _RULED_OUT, _USUAL = range(7)
 
 
 def sentences(
@@ -36,13 +37,14 @@ def sentences(
     top, wanted = best(allowed, actions), best(ranking.worth, actions)
     cases = np.select(
         [
-            (arms == ARMS.index("holdout")) | (arms == ARMS.index("business_as_usual")),
+            (arms == ARMS.index("holdout")) | ((arms == ARMS.index("business_as_usual")) & (chosen == none)),
+            arms == ARMS.index("business_as_usual"),
             (chosen != none) & (chosen == top),
             chosen != none,
             top != none,
             wanted != none,
         ],
-        [_HELD, _PAYS, _DRAWN, _NOTHING_DRAWN, _RULED_OUT],
+        [_HELD, _USUAL, _PAYS, _DRAWN, _NOTHING_DRAWN, _RULED_OUT],
         default=_NOTHING_PAYS,
     )
     names = pa.array(ids)
@@ -51,6 +53,7 @@ def sentences(
     drawn = pc.binary_join_element_wise(
         names.take(pa.array(chosen)), pa.scalar(": drawn by chance, to learn what it does."), ""
     )
+    business = pc.binary_join_element_wise(names.take(pa.array(chosen)), pa.scalar(USUAL), "")
     order = {
         _PAYS: pays,
         _DRAWN: drawn,
@@ -58,6 +61,7 @@ def sentences(
         _NOTHING_PAYS: NOTHING_PAYS,
         _NOTHING_DRAWN: NOTHING_DRAWN,
         _RULED_OUT: ruled,
+        _USUAL: business,
     }
     told = pc.choose(pa.array(cases.astype(np.int64)), *[order[i] for i in range(len(order))])
     late = pc.binary_join_element_wise(told, pa.scalar(MISSING), "")

@@ -3,6 +3,10 @@
     P(response | action) = sigmoid(logit base + lift[action])      base: the play's `response`, without any action
     expected value       = P(response | action) x value - cost     value: the play's `value` x margin
 
+Where an action has a weight or a lever, they multiply what it adds to doing nothing:
+
+    expected value = [P(none) + (P(action) - P(none)) x weight x lever] x value - cost
+
 An equal lift in log-odds moves the undecided most. Whoever comes anyway gains nothing, and is not paid to.
 """
 
@@ -24,17 +28,21 @@ if TYPE_CHECKING:
     from nextbest.types import Action, Play
 
 PRIOR_RESPONSE = 0.05  # stated, not measured: of those left alone, one in twenty responds
-_LEAST = 1e-6
+LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Response probability and expected value per (subject, action), and for whom a prediction was missing."""
+    """Response probability and expected value per (subject, action), and for whom a prediction was missing.
+
+    `spread` is the standard deviation of the expected value, as far as the lifts know it.
+    """
 
     response: Numbers
     worth: Numbers
     degraded: np.ndarray[Any, np.dtype[np.bool_]]
     assumed: tuple[bool, ...]
+    spread: Numbers | None = None
 
 
 def rank(play: Play, table: pa.Table, actions: tuple[Action, ...], lifts: Lifts, *, margin: float) -> Ranking:
@@ -45,9 +53,15 @@ def rank(play: Play, table: pa.Table, actions: tuple[Action, ...], lifts: Lifts,
     known_value = np.nan_to_num(value, nan=0.0)
     shifts = [lifts.by_action[a.id].log_odds if a.id in lifts.by_action else 0.0 for a in actions]
     response = sigmoid(logit(base)[:, None] + np.array(shifts)[None, :])
-    worth = response * known_value[:, None] - np.array([a.cost for a in actions])[None, :]
+    none = [a.id for a in actions].index(NO_ACTION)
+    factor = _factor(play, table, actions)
+    added = response if factor is None else response[:, [none]] + (response - response[:, [none]]) * factor
+    worth = added * known_value[:, None] - np.array([a.cost for a in actions])[None, :]
+    sds = np.array([lifts.by_action[a.id].sd if a.id in lifts.by_action else 0.0 for a in actions])
+    spread = response * (1 - response) * sds[None, :] * np.abs(known_value)[:, None]
+    spread = spread if factor is None else spread * np.abs(factor)
     guessed = tuple(a.id != NO_ACTION and lifts.by_action[a.id].assumed for a in actions)
-    return Ranking(response=response, worth=worth, degraded=degraded, assumed=guessed)
+    return Ranking(response=response, worth=worth, degraded=degraded, assumed=guessed, spread=spread)
 
 
 def base_response(play: Play, table: pa.Table, lifts: Lifts) -> tuple[Numbers, np.ndarray[Any, Any]]:
@@ -59,4 +73,16 @@ def base_response(play: Play, table: pa.Table, lifts: Lifts) -> tuple[Numbers, n
         return np.full(table.num_rows, overall), np.zeros(table.num_rows, dtype=bool)
     base = amount(text, table, f"Play '{play.name}', response")
     missing = np.isnan(base)
-    return np.clip(np.where(missing, overall, base), _LEAST, 1 - _LEAST), missing
+    return np.clip(np.where(missing, overall, base), LEAST, 1 - LEAST), missing
+
+
+def _factor(play: Play, table: pa.Table, actions: tuple[Action, ...]) -> Numbers | None:
+    """Give weight x lever per (subject, action), None where all are 1; a weight that cannot be known counts as 1."""
+    if all(not a.weight.strip() and a.lever == 1.0 for a in actions):
+        return None
+    factor = np.tile(np.array([a.lever for a in actions]), (table.num_rows, 1))
+    for j, action in enumerate(actions):
+        if action.weight.strip():
+            weight = amount(action.weight, table, f"Play '{play.name}', weight of '{action.id}'")
+            factor[:, j] *= np.nan_to_num(weight, nan=1.0)
+    return factor

@@ -35,12 +35,34 @@ SELECT segment_id, path, sha256 FROM segment WHERE kind = 'decision';
 
 -- name: row_decision
 SELECT decision_id, request_id, play, mode, arm, subject_id, ts, context, candidates, action_id, choice_probability, seed,
-  features, consent_version, policy_version, model_versions, reason, degraded, latency_us
+  features, consent_version, policy_version, model_versions, reason, degraded, latency_us, position, action_features
 FROM decision WHERE decision_id = ?;
 
 -- name: unlinked_decision
 SELECT decision_id FROM decision AS r
-WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'decision' AND ref = r.decision_id);
+WHERE chain_seq IS NULL AND NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'decision' AND ref = r.decision_id)
+  OR chain_seq IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chain_group WHERE seq = r.chain_seq);
+
+-- name: insert_group
+INSERT INTO chain_group (seq, digests) VALUES (?, ?);
+
+-- name: groups
+SELECT l.seq, l.digest, g.digests FROM chain_link AS l LEFT JOIN chain_group AS g ON g.seq = l.seq
+WHERE l.what = 'decisions' ORDER BY l.seq;
+
+-- name: grouped
+SELECT chain_seq, chain_place, salt, decision_id, request_id, play, mode, arm, subject_id, ts, context, candidates, action_id, choice_probability, seed,
+  features, consent_version, policy_version, model_versions, reason, degraded, latency_us, position, action_features
+FROM decision WHERE chain_seq IS NOT NULL ORDER BY rowid;
+
+-- name: place
+SELECT chain_seq, chain_place FROM decision WHERE decision_id = ? AND chain_seq IS NOT NULL;
+
+-- name: insert_erased
+INSERT OR IGNORE INTO chain_erased (seq, place, forget_id) VALUES (?, ?, ?);
+
+-- name: erased
+SELECT place FROM chain_erased WHERE seq = ?;
 
 -- name: row_consent
 SELECT version, subject_id, purpose, channel, allowed, ts, received_ts, proof, source
@@ -114,9 +136,16 @@ SELECT segment_id FROM segment AS r
 WHERE kind = 'decision' AND NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'segment' AND ref = r.segment_id);
 
 -- name: row_forget
-SELECT forget_id, json_group_array(seq)
-FROM (SELECT forget_id, seq FROM chain_forgotten WHERE forget_id = ? ORDER BY seq) GROUP BY forget_id;
+SELECT f.forget_id, coalesce((
+    SELECT json_group_array(seq) FROM (SELECT seq FROM chain_forgotten WHERE forget_id = f.forget_id ORDER BY seq)
+  ), '[]'), (
+    SELECT nullif(json_group_array(json_array(seq, place)), '[]')
+    FROM (SELECT seq, place FROM chain_erased WHERE forget_id = f.forget_id ORDER BY seq, place)
+  )
+FROM (SELECT ?1 AS forget_id) AS f
+WHERE EXISTS (SELECT 1 FROM chain_forgotten WHERE forget_id = f.forget_id)
+  OR EXISTS (SELECT 1 FROM chain_erased WHERE forget_id = f.forget_id);
 
 -- name: unlinked_forget
-SELECT DISTINCT forget_id FROM chain_forgotten AS r
+SELECT forget_id FROM (SELECT forget_id FROM chain_forgotten UNION SELECT forget_id FROM chain_erased) AS r
 WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'forget' AND ref = r.forget_id);

@@ -2,12 +2,13 @@
 
 -- name: insert
 INSERT INTO decision (decision_id, request_id, play, mode, arm, subject_id, ts, context, candidates, action_id,
-  choice_probability, seed, features, consent_version, policy_version, model_versions, reason, degraded, latency_us)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+  choice_probability, seed, features, consent_version, policy_version, model_versions, reason, degraded, latency_us,
+  position, action_features, chain_seq, chain_place, salt)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: get
 SELECT decision_id, request_id, play, mode, arm, subject_id, ts, context, candidates, action_id, choice_probability, seed,
-  features, consent_version, policy_version, model_versions, reason, degraded, latency_us
+  features, consent_version, policy_version, model_versions, reason, degraded, latency_us, position, action_features
 FROM decision WHERE decision_id = ?;
 
 -- name: insert_contact
@@ -18,6 +19,9 @@ SELECT subject_id, ts, channel, play, action_id FROM contact WHERE ts >= ? ORDER
 
 -- name: contacts_of
 SELECT ts, channel FROM contact WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND ts >= :since;
+
+-- name: contacts_of_one
+SELECT ts, channel FROM contact WHERE subject_id = ? AND ts >= ?;
 
 -- name: insert_feedback
 INSERT INTO feedback (feedback_id, decision_id, verdict, action_id, by, note, ts) VALUES (?, ?, ?, ?, ?, ?, ?);

@@ -22,7 +22,16 @@ SELECT
 FROM live
 
 -- name: live_decision
-SELECT * REPLACE (from_json(candidates, 'shape') AS candidates) FROM live
+-- What holds nothing was left out when it was stored.
+SELECT * REPLACE (
+  list_transform(
+    from_json(candidates, 'shape'),
+    lambda c: struct_pack(
+      action_id := c.action_id, removed_by := c.removed_by, response_probability := c.response_probability,
+      expected_value := c.expected_value, cost := coalesce(c.cost, 0), choice_probability := coalesce(c.choice_probability, 0)
+    )
+  ) AS candidates
+) FROM live
 
 -- name: canonical
 SELECT t.* REPLACE (coalesce(m.into_id, t.subject_id) AS subject_id)

@@ -1,0 +1,68 @@
+"""May we, for one subject after the other, inside the transaction that logs: the same answers as `gate.removed`.
+
+A `Permits` lasts for one write transaction. What holds for everybody (is anybody merged, suppressed, erased?) is read
+once; a subject then costs one statement where nothing of that is so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nextbest.ledger.gate import ANY, Answer, digests, verdict
+from nextbest.ledger.identities import cluster, normalise
+from nextbest.ledger.statements import load
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from nextbest.config import Config
+
+_FILE = "consent.sql"
+_CONTACTS = "decisions.sql"
+
+
+class Permits:
+    """Permissions and contacts as one transaction sees them; used by one thread."""
+
+    def __init__(self, connection: sqlite3.Connection, config: Config, secret: bytes) -> None:
+        self._connection, self._secret = connection, secret
+        self._regime = config.consent.regime
+        self._merged, self._suppressed, self._erased = connection.execute(load(_FILE, "anybody")).fetchone()
+        self.version: int = connection.execute(load(_FILE, "version")).fetchone()[0]
+
+    def ids(self, subject_id: str) -> list[str]:
+        """Give every id of a subject, the canonical one first."""
+        return cluster(self._connection, subject_id) if self._merged else [subject_id]
+
+    def removed(self, ids: list[str], *, purpose: str, channels: Iterable[str]) -> list[str | None]:
+        """Give per channel None when a contact is allowed now, else the rule that removes it."""
+        everywhere = self._everywhere(ids)
+        if everywhere is not None:
+            return [everywhere for _ in channels]
+        rows: list[Answer] = []
+        for one in ids:
+            rows += [Answer(*row) for row in self._connection.execute(load(_FILE, "latest_of_one"), (one, purpose))]
+        return [verdict([a for a in rows if a.channel in (channel, ANY)], self._regime) for channel in channels]
+
+    def contacts(self, ids: list[str], *, since: int) -> list[tuple[int, str]]:
+        """Give (microseconds, channel) of the contacts of a subject since a moment."""
+        if len(ids) == 1:
+            return self._connection.execute(load(_CONTACTS, "contacts_of_one"), (ids[0], since)).fetchall()
+        asked = {"subjects": msgspec.json.encode(ids).decode(), "since": since}
+        return self._connection.execute(load(_CONTACTS, "contacts_of"), asked).fetchall()
+
+    def _everywhere(self, ids: list[str]) -> str | None:
+        """Give the rule that forbids every channel."""
+        if self._erased:
+            asked = {"digests": digests(self._secret, ids)}
+            if self._connection.execute(load(_FILE, "erased_any"), asked).fetchone():
+                return "consent:erased"
+        if self._suppressed:
+            subjects = msgspec.json.encode(ids).decode()
+            asked = {"digests": digests(self._secret, map(normalise, ids)), "subjects": subjects}
+            if self._connection.execute(load(_FILE, "suppressed_any"), asked).fetchone():
+                return "suppressed"
+        return None

@@ -1,0 +1,54 @@
+"""What is known of the subject of one request: its canonical id, what is published of it, and by which models."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nextbest.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from nextbest.ledger import Ledger
+
+_log = logging.getLogger("nextbest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """One subject as served: `features` by name, `versions` by recipe; `stale` names features that are too old."""
+
+    subject_id: str
+    features: Mapping[str, Any]
+    versions: Mapping[str, str]
+    stale: tuple[str, ...] = ()
+
+
+def known(ledger: Ledger, subject_id: str, wanted: Collection[str], context: Mapping[str, Any]) -> Known:
+    """Give what is known now; *wanted* are the columns that no recipe gives. Raises `LedgerError`, `sqlite3.Error`."""
+    from nextbest.ledger import identities, published
+
+    with ledger.journal.read() as connection:
+        subject = identities.known_as(connection, ledger.secret, subject_id)
+        features, versions = published.published(connection, subject)
+    missing = {name for name in wanted if name not in features and name not in context}
+    if missing:
+        features = {**_computed(ledger, subject, missing), **features}
+    return Known(subject_id=subject, features=features, versions=versions)
+
+
+def _computed(ledger: Ledger, subject: str, missing: set[str]) -> dict[str, float | None]:
+    """Give the subject's features as of now; nothing when they cannot be computed (missing, not an error)."""
+    from nextbest.features.build import vector
+    from nextbest.features.sets import feature_set
+
+    try:
+        features = feature_set(ledger)
+        if missing.isdisjoint(f.name for f in features):
+            return {}
+        return vector(ledger, features, subject, as_of=ledger.clock())
+    except LedgerError as error:
+        _log.error("decide: features are missing: %s", type(error).__name__)
+        return {}

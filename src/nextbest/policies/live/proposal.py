@@ -1,0 +1,180 @@
+"""What is proposed before anything was asked of the ledger's permissions: worth per candidate, and its own removals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextbest.policies.gates import DEGRADED, ELIGIBILITY, FALLS_BACK_TO_NONE, NOT_OFFERED, QUIET
+from nextbest.policies.live.menu import Menu, described
+from nextbest.policies.quiet import is_quiet
+from nextbest.policies.response import LEAST, PRIOR_RESPONSE
+from nextbest.types import NO_ACTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from nextbest.ledger import Ledger
+    from nextbest.policies.draw import Numbers
+    from nextbest.policies.live.ask import Ask, Offers
+    from nextbest.policies.live.compiled import Compiled
+    from nextbest.policies.live.known import Known
+    from nextbest.policies.live.learning import State
+
+AUDIENCE = "audience"
+DEAL = "deal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ranks:
+    """Response, worth and its standard deviation per candidate; `degraded` where a prediction was missing."""
+
+    response: Numbers
+    worth: Numbers
+    spread: Numbers | None
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Proposal:
+    """One request, ranked: what is left to do needs the transaction.
+
+    `early`, `late` hold the removing rule per declared action of the gates that come before and after caps; `removed`
+    that per candidate.
+    """
+
+    ask: Ask
+    compiled: Compiled
+    known: Known
+    shown: Menu
+    offers: Offers | None
+    names: tuple[str, ...]
+    values: Numbers | None
+    row: Mapping[str, Any]
+    ranks: Ranks
+    early: tuple[str | None, ...]
+    late: tuple[str | None, ...]
+    not_offered: frozenset[int]
+    inside: bool
+    version: str
+    learner: str
+    ts: datetime
+    started: int
+
+
+def row_of(compiled: Compiled, ask: Ask, known: Known) -> dict[str, Any]:
+    """Give what the expressions read: the context, over it what is known; a value of the wrong type is missing."""
+    row: dict[str, Any] = {k: v for k, v in ask.context.items() if isinstance(v, str | int | float | bool)}
+    row.update(known.features)
+    for name, kind in compiled.types.items():
+        value = row.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            row[name] = None
+    row["subject_id"] = known.subject_id
+    return row
+
+
+def own_removals(
+    ledger: Ledger, compiled: Compiled, row: Mapping[str, Any], now: datetime, *, degraded: bool
+) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
+    """Give the rules of the gates that need no transaction, per declared action: before the caps, and after them."""
+    early: list[str | None] = [None] * len(compiled.actions)
+    late = early.copy()
+    for i, holds in compiled.eligibility:
+        if holds(row) is not True and compiled.actions[i].id != NO_ACTION:
+            early[i] = ELIGIBILITY
+    hours = compiled.play.quiet_hours
+    if hours is not None and compiled.reaching and _quiet(ledger, compiled, row, now):
+        for i in compiled.reaching:
+            late[i] = QUIET
+    if degraded:
+        for i, action in enumerate(compiled.actions):
+            if action.action_class in FALLS_BACK_TO_NONE and action.id != NO_ACTION:
+                late[i] = late[i] or DEGRADED
+    return tuple(early), tuple(late)
+
+
+def _quiet(ledger: Ledger, compiled: Compiled, row: Mapping[str, Any], now: datetime) -> bool:
+    hours = compiled.play.quiet_hours
+    zone, land = row.get("timezone"), row.get("country")
+    return hours is not None and is_quiet(
+        hours,
+        now,
+        timezone=zone if isinstance(zone, str) and zone else None,
+        country=land if isinstance(land, str) and land else None,
+        default=ledger.config.timezone,
+    )
+
+
+def ranks(compiled: Compiled, row: Mapping[str, Any], shown: Menu, state: State | None, described: Offers) -> Ranks:
+    """Give what each candidate is expected to do and to earn:
+
+    worth = none + (response - response of none) x value x margin x weight x lever - cost
+    """
+    value = _number(compiled.value(row))
+    money = 0.0 if math.isnan(value) else value * compiled.margin
+    if state is None:
+        response, spread, degraded = _by_lift(compiled, row, shown)
+    else:
+        response, spread = state.response(row, described)
+        degraded = not bool(np.isfinite(response).all())
+        response = np.where(np.isfinite(response), response, 0.0) if degraded else response
+    factor = _factor(compiled, row, shown)
+    if factor is None:
+        worth = response * money - shown.cost
+        wide = spread * abs(money)
+    else:
+        least = response[shown.none] * money
+        worth = least + (response - response[shown.none]) * (money * factor) - shown.cost
+        wide = spread * np.abs(money * factor)
+    return Ranks(response=response, worth=worth, spread=wide, degraded=degraded or math.isnan(value))
+
+
+def _by_lift(compiled: Compiled, row: Mapping[str, Any], shown: Menu) -> tuple[Numbers, Numbers, bool]:
+    """Give the response by the play's own expression and the lifts of its actions (see `policies.response`)."""
+    lifts = compiled.lifts
+    base = _number(compiled.response(row))
+    missing = math.isnan(base)
+    if missing:
+        base = PRIOR_RESPONSE if lifts.base_rate is None else lifts.base_rate
+    base = min(max(base, LEAST), 1 - LEAST)
+    shift, sd = _shifts(compiled, shown)
+    response = 0.5 * (1.0 + np.tanh((math.log(base / (1 - base)) + shift) * 0.5))
+    return response, response * (1 - response) * sd, missing
+
+
+def _shifts(compiled: Compiled, shown: Menu) -> tuple[Numbers, Numbers]:
+    by = compiled.lifts.by_action
+    known = [by.get(a.id) for a in compiled.actions]
+    shift = np.array([0.0 if k is None else k.log_odds for k in known])
+    sd = np.array([0.0 if k is None else k.sd for k in known])
+    return shift[shown.kinds], sd[shown.kinds]
+
+
+def _factor(compiled: Compiled, row: Mapping[str, Any], shown: Menu) -> Numbers | None:
+    """Give weight x lever per candidate, None where all are 1; a weight that cannot be known counts as 1."""
+    if not compiled.weights:
+        return shown.lever
+    weight = np.ones(len(compiled.actions))
+    for i, closure in compiled.weights:
+        found = _number(closure(row))
+        weight[i] = 1.0 if math.isnan(found) else found
+    factor: Numbers = weight[shown.kinds]
+    return factor if shown.lever is None else factor * shown.lever
+
+
+def _number(value: object) -> float:
+    """Give a number, NaN for what is none or not finite."""
+    if isinstance(value, int | float):
+        found = float(value)
+        return found if math.isfinite(found) else math.nan
+    return math.nan
+
+
+__all__ = ["AUDIENCE", "DEAL", "NOT_OFFERED", "Proposal", "Ranks", "described", "own_removals", "ranks", "row_of"]

@@ -1,0 +1,115 @@
+"""Probabilities of one request: the policy over what is allowed, the four arms, and the draw of a slate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from nextbest.policies.choose import POLICY_FAULTS, asked
+from nextbest.policies.live.menu import actions
+from nextbest.types import NO_ACTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextbest.policies.draw import Numbers
+    from nextbest.policies.live.compiled import Compiled
+    from nextbest.policies.live.menu import Flags, Menu
+    from nextbest.policies.live.proposal import Ranks
+
+POLICY, RANDOM, USUAL, HOLDOUT = range(4)  # in the order of `arms.ARMS`
+
+
+def policy(
+    compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags, row: Mapping[str, Any]
+) -> tuple[Numbers, bool]:
+    """Give the policy's probabilities over what is allowed; the best without chance, and True, where it cannot be trusted."""
+    if not ranks.degraded:
+        try:
+            p = _asked(compiled, shown, ranks, allowed, row)
+            p = np.where(allowed, p, 0.0)
+            total = float(p.sum())
+            if 0.0 < total < np.inf and float(p.min()) >= 0.0:
+                return p / total, False
+        except POLICY_FAULTS:
+            pass
+    return _fallback(compiled, shown, ranks, allowed), True
+
+
+def _asked(compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags, row: Mapping[str, Any]) -> Numbers:
+    worth = np.where(allowed, ranks.worth, -np.inf)
+    if compiled.weigh is not None:
+        spread = np.zeros_like(worth) if ranks.spread is None else ranks.spread
+        p: Numbers = compiled.weigh(worth[None, :], spread[None, :], none=shown.none)[0]
+        return p
+    table = pa.table({name: [value] for name, value in row.items()})
+    spread = None if ranks.spread is None else ranks.spread[None, :]
+    return asked(compiled.policy, table, actions(compiled.actions, shown), worth[None, :], allowed[None, :], spread)[0]
+
+
+def _fallback(compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags) -> Numbers:
+    """Give the play's default where it is allowed, else the best; money and grave matters do not rest on a fallback."""
+    standing = allowed & shown.safe
+    default = shown.index.get(compiled.play.default, -1)
+    at = default if default >= 0 and standing[default] else best(ranks.worth, standing, shown.none)
+    p = np.zeros(len(allowed))
+    p[at] = 1.0
+    return p
+
+
+def best(worth: Numbers, allowed: Flags, none: int) -> int:
+    """Give the position of the highest worth among what is allowed; `none` wins ties, then the first declared."""
+    masked = np.where(allowed, worth, -np.inf)
+    top = int(masked.argmax())
+    return none if masked[none] >= masked[top] else top
+
+
+class Arms:
+    """The four arms of one request, and how likely each still is given the positions above."""
+
+    __slots__ = ("_none", "_share")
+
+    def __init__(self, share: tuple[float, float, float, float], none: int) -> None:
+        self._share, self._none = share, none
+
+    def mixed(self, p: Numbers, explored: Flags, usual: int) -> Numbers:
+        """Give the probability of each candidate over all that is drawn, the arm included."""
+        policy, random, business, holdout = self._share
+        out: Numbers = policy * p
+        if random:
+            out += (random / float(explored.sum())) * explored
+        if business:
+            out[usual] += business
+        if holdout:
+            out[self._none] += holdout
+        return out
+
+    def given(self, p: Numbers, explored: Flags, usual: int, at: int) -> Arms:
+        """Give the arms after candidate *at* was chosen: by Bayes, each arm by how likely it chose that."""
+        policy, random, business, holdout = self._share
+        weights = (
+            policy * float(p[at]),
+            random * float(explored[at]) / float(explored.sum()),
+            business * (at == usual),
+            holdout * (at == self._none),
+        )
+        total = sum(weights)
+        first, second, third, fourth = (w / total for w in weights)
+        return Arms((first, second, third, fourth), self._none)
+
+
+def inside(arm: int, p: Numbers, explored: Flags, usual: int, none: int, u: float) -> int:
+    """Give the candidate that an arm draws at *u* in [0, 1)."""
+    if arm == USUAL:
+        return usual
+    if arm == HOLDOUT:
+        return none
+    own = p if arm == POLICY else explored / explored.sum()
+    at = int(own.cumsum().searchsorted(u, side="right"))
+    # Rounding may leave the last edge a hair under 1: the last candidate that has any probability takes the rest.
+    return at if at < len(own) and own[at] > 0 else int(np.flatnonzero(own)[-1])
+
+
+__all__ = ["HOLDOUT", "NO_ACTION", "POLICY", "RANDOM", "USUAL", "Arms", "best", "inside", "policy"]
