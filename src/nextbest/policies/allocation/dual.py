@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from nextbest.policies.allocation.problem import Flags, Floats, Groups, Problem, Rows
 
 SAMPLE = 1 << 14  # prices from so many subjects are right to about 1%; the steps on everyone then start close
-COOLING = 0.25
-_COARSE = (1.0, 0.25, 1 / 16, 1 / 64)  # temperatures as parts of the spread of gains
-_FINE = (1 / 128, 1 / 512)
-_STEPS_COARSE, _STEPS_FINE = 15, 4
+_COOLING = 0.25
+_COARSE, _FINEST = 4, 12  # coolings on the sample, and in all; 4^-4 of the spread of gains is below a sample's error
+_SHARP = 1e-5  # smoothing that moves the dual by less than this share is sharp enough
+_STEPS_COARSE, _STEPS_FINE = 20, 5
 _ENOUGH = 1e-3  # a limit missed by this share of itself is left to the repair
 _ARMIJO = 1e-4
 _FAINT = np.float32(-30)  # numbers too small for float32's normal range would slow every step down many times over
@@ -76,12 +76,38 @@ def solve(it: Problem) -> Floats:
     chosen = _sample(it)
     small = it if chosen is None else part(it, chosen)
     spread = _spread(small)
-    y = np.zeros(len(limits_of(it).most))
-    for temperature in _COARSE:
-        y = _newton(small, y, temperature * spread, _STEPS_COARSE)
-    for temperature in _FINE:
-        y = _newton(it, y, temperature * spread, _STEPS_COARSE if chosen is None else _STEPS_FINE)
-    return y
+    path = [(spread, np.zeros(len(limits_of(it).most)))]
+    for _ in range(_COARSE):
+        _cool(small, path, _STEPS_COARSE)
+    for _ in range(_FINEST - _COARSE):
+        if _is_sharp(it, path):
+            break
+        _cool(it, path, _STEPS_COARSE if chosen is None else _STEPS_FINE)
+    return path[-1][1]
+
+
+def _cool(it: Problem, path: list[tuple[float, Floats]], steps: int) -> None:
+    """Add the prices at the next lower temperature, beginning where the path so far points to."""
+    limits, (before, y) = limits_of(it), path[-1]
+    temperature = before * _COOLING
+    now = smooth(it, limits.prices(y), temperature)
+    if len(path) > 2:  # noqa: PLR2004 (the first point is no solution; a line needs two that are)
+        hotter, y_hotter = path[-2]
+        ahead = np.maximum(0.0, y + (y - y_hotter) * (temperature - before) / (before - hotter))
+        there = smooth(it, limits.prices(ahead), temperature)
+        if there.value + float(ahead @ limits.most) < now.value + float(y @ limits.most):
+            y, now = ahead, there
+    path.append((temperature, _newton(it, y, now, temperature, steps)))
+
+
+def _is_sharp(it: Problem, path: list[tuple[float, Floats]]) -> bool:
+    """Tell whether smoothing still matters: the smoothed dual against the true one at the same prices."""
+    if len(path) <= _COARSE + 2:
+        return False
+    temperature, y = path[-1]
+    limits = limits_of(it)
+    soft = smooth(it, limits.prices(y), temperature).value + float(y @ limits.most)
+    return soft - bound(it, limits, y) <= _SHARP * abs(soft)
 
 
 def bound(it: Problem, limits: Limits, y: Floats) -> float:
@@ -163,10 +189,9 @@ def _squares(shares: Floats) -> Floats:
     return np.asarray(np.matmul(lanes, lanes.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64) + rest @ rest.T)
 
 
-def _newton(it: Problem, y: Floats, temperature: float, steps: int) -> Floats:
+def _newton(it: Problem, y: Floats, now: Smooth, temperature: float, steps: int) -> Floats:
     """Lower the smoothed dual by projected Newton steps (Bertsekas 1982) from *y*; prices stay at or above 0."""
     limits = limits_of(it)
-    now = smooth(it, limits.prices(y), temperature)
     for _ in range(steps):
         slope = limits.most - limits.use @ now.uses
         free = (y > 0) | (slope < 0)
@@ -174,9 +199,12 @@ def _newton(it: Problem, y: Floats, temperature: float, steps: int) -> Floats:
         if not missed.any():
             break
         step = _direction(limits, now, slope, free)
-        # No price moves further than the smoothing can see: beyond that the curvature says nothing.
-        reach = np.abs(limits.prices(step)).max()
-        moved = _line(it, limits, (y, now, slope), step * min(1.0, 8 * temperature / max(reach, 1e-300)), temperature)
+        while (stuck := free & (y <= 0) & (step < 0)).any():  # a price of 0 cannot fall: the others move without it
+            free &= ~stuck
+            step = _direction(limits, now, slope, free)
+        # Far beyond what the smoothing sees the curvature says little: a price moves by half of itself and a bit more.
+        reach = np.abs(limits.prices(step)).max() / (8 * temperature + 0.5 * np.abs(limits.prices(y)).max())
+        moved = _line(it, limits, (y, now, slope), step / max(1.0, reach), temperature)
         if moved is None:
             break
         y, now = moved
@@ -200,8 +228,8 @@ def _line(
     """Give the first point along the step that lowers the dual enough; None when none does."""
     y, now, slope = start
     value = now.value + float(y @ limits.most)
-    for halving in range(8):
-        tried = np.maximum(0.0, y + step * 0.5**halving)
+    for shorter in range(8):
+        tried = np.maximum(0.0, y + step * 0.3**shorter)
         there = smooth(it, limits.prices(tried), temperature)
         if there.value + float(tried @ limits.most) <= value + _ARMIJO * float(slope @ (tried - y)):
             return tried, there
@@ -222,6 +250,6 @@ def _sample(it: Problem) -> Rows | None:
 
 
 def _spread(it: Problem) -> float:
-    """Give the size of gains that matter: the standard deviation of each row's best, or their mean where all agree."""
+    """Give the size of gains that matter: the mean of each row's best and its standard deviation, together."""
     best = np.maximum(it.gain.max(axis=1, initial=0.0), 0.0).astype(np.float64)
-    return float(best.std()) or float(np.abs(best).mean()) or 1.0
+    return float(best.mean() + best.std()) if best.any() else 1.0
