@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
     from nextbest.ledger.erasure import Erasure
     from nextbest.ledger.events import Receipt
+    from nextbest.ledger.idempotency import Also
     from nextbest.ledger.mapping import FileMapping
     from nextbest.policies.decide import Decided
     from nextbest.trust.explain import Explanation
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     Progress = Callable[[float], None]
 
 When = datetime | str | None
+REPLAY = "replay"  # the method that asks what another policy would have earned
+_FILES = (".csv", ".parquet", ".csv.gz", ".tsv", ".json", ".xlsx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +58,35 @@ def load(
     *paths: str | Path,
     kind: str | None = None,
     columns: Mapping[str, str] | None = None,
+    play: str | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> LoadReport:
     """Bring files or folders into the ledger; accepted + rejected = read, and the same file twice changes nothing.
 
     `kind` says what one row is when it cannot be recognised; `columns` maps a file's column (or its position, from 0)
-    to a field of the ledger. A file that cannot be understood raises `DataError` when it is the only one; among others
-    it is left out and named in `notes`.
+    to a field of the ledger. With `kind="decisions"` the files are logs of another decision engine, all of them of the
+    play named `play` if that is given. A file that cannot be understood raises `DataError` when it is the only one;
+    among others it is left out and named in `notes`.
     """
     from nextbest.channels.files import discover
     from nextbest.channels.reading import load_file
     from nextbest.ledger import compaction, identities, summary
 
+    if play is not None and kind != "decisions":
+        raise UsageError("`play` names the play of another engine's log: load it with kind='decisions'.")
     found = discover(paths)
     files: list[LoadedFile] = []
     notes = list(found.notes)
     for done, path in enumerate(found.files):
         report = None if progress is None else _part(progress, done, len(found.files))
         try:
-            files += load_file(ledger, path, kind=kind, overrides=columns, dry_run=dry_run, progress=report)
+            if kind == "decisions":
+                from nextbest.channels.logs import load_log
+
+                files += load_log(ledger, path, play=play, overrides=columns, dry_run=dry_run)
+            else:
+                files += load_file(ledger, path, kind=kind, overrides=columns, dry_run=dry_run, progress=report)
         except DataError as error:
             if len(found.files) == 1:
                 raise
@@ -92,11 +104,13 @@ def load_table(ledger: Ledger, table: pa.Table, mapping: FileMapping, *, name: s
     return load_arrow(ledger, table, mapping, name=name)
 
 
-def ingest(ledger: Ledger, events: Sequence[Mapping[str, Any]], *, source: str = "api") -> list[Receipt]:
+def ingest(
+    ledger: Ledger, events: Sequence[Mapping[str, Any]], *, source: str = "api", also: Also | None = None
+) -> list[Receipt]:
     """Store live events, durable when this returns: one receipt per event (stored, duplicate, or rejected and why)."""
     from nextbest.ledger import events as live
 
-    return live.ingest(ledger, events, source=source)
+    return live.ingest(ledger, events, source=source, also=also)
 
 
 # --- events to predictions ------------------------------------------------------------------------------------------
@@ -184,23 +198,53 @@ def send(ledger: Ledger, play: str, *, channel: str, dry_run: bool = False, **se
     return dispatch(ledger, chosen, made, name=channel, dry_run=dry_run)
 
 
-def record(ledger: Ledger, outcomes: Sequence[Outcome] | pa.Table | str | Path, *, name: str | None = None) -> int:
+def record(
+    ledger: Ledger,
+    outcomes: Sequence[Outcome] | pa.Table | str | Path,
+    *,
+    name: str | None = None,
+    also: Also | None = None,
+) -> int:
     """Store what came of it, from rows, a table or a file; gives how many were new."""
     from nextbest.channels.reading import outcomes_from
     from nextbest.ledger import outcomes as stored
 
     rows = outcomes if isinstance(outcomes, list | tuple) else outcomes_from(ledger, outcomes, name=name)
-    return stored.record(ledger, rows)
+    return stored.record(ledger, rows, also=also)
 
 
 # --- decisions and outcomes to effects ------------------------------------------------------------------------------
 
 
-def measure(ledger: Ledger, play: str, *, outcome: str, method: str = "randomised", level: float = 0.95) -> Effect:
-    """Give what the play earned per subject against its holdout, with an interval, or why that cannot be told."""
-    from nextbest.measures.play import measure_play
+def measure(
+    ledger: Ledger,
+    play: str,
+    *,
+    outcome: str,
+    method: str = "randomised",
+    level: float = 0.95,
+    policy: str = "",
+    settings: Mapping[str, str] | None = None,
+    as_if: Sequence[str] = (),
+    by: str = "",
+    estimator: str = "",
+) -> Effect:
+    """Give what the play earned per subject against its holdout, with an interval, or why that cannot be told.
 
-    return measure_play(ledger, find_play(ledger, play), outcome=outcome, method=method, level=level)
+    With the method "replay": what another *policy* would have earned per decision, or the same with other *settings*
+    or rules (*as_if*: "holdout=0", "lever.mail=0.5", "cap=1 in 7 days"); *by* splits by a feature as served.
+    """
+    from nextbest.measures.play import measure_play
+    from nextbest.policies.target import alternative
+    from nextbest.recipes.replayed import replay_play
+
+    chosen = find_play(ledger, play)
+    if method == REPLAY:
+        other = alternative(chosen, policy=policy, settings=settings, as_if=as_if)
+        return replay_play(ledger, other, outcome=outcome, by=by, estimator=estimator, level=level)
+    if policy or settings or as_if or by or estimator:
+        raise UsageError("Another policy, settings, as_if, by and estimator belong to the method 'replay'.")
+    return measure_play(ledger, chosen, outcome=outcome, method=method, level=level)
 
 
 def measure_table(
@@ -210,12 +254,27 @@ def measure_table(
     treatment: str,
     control: str | None = None,
     method: str = "randomised",
+    propensity: str = "",
+    target: str | pa.Table | Path = "",
+    **columns: Any,  # noqa: ANN401 (names of columns: subject, by, facts, request, position; level, estimator)
 ) -> Effect:
-    """Give the effect found in a flat table of a trial: one row per subject, a treatment column, an outcome column."""
+    """Give the effect found in a flat table of a trial: one row per subject, a treatment column, an outcome column.
+
+    With the method "replay" a row is a decision of a log, *propensity* the column with the chance of what was done, and
+    *target* the other policy: an action, "uniform", a prefix of columns, or a table (or file) of chances per action.
+    """
     from nextbest.channels.reading import read_table
     from nextbest.measures.table import measure_table as measured
 
     rows = read_table(table) if isinstance(table, str | Path) else table
+    if method == REPLAY:
+        from nextbest.measures.replay.table import replay_table, wanted
+
+        other = read_table(target) if isinstance(target, Path) or str(target).endswith(_FILES) else target
+        asked, rest = wanted(outcome=outcome, treatment=treatment, propensity=propensity, **columns)
+        return replay_table(rows, asked, target=other, **rest)
+    if propensity or columns or not isinstance(target, str) or target:
+        raise UsageError("A propensity, a target and further columns belong to the method 'replay'.")
     return measured(rows, outcome=outcome, treatment=treatment, control=control, method=method)
 
 
@@ -285,11 +344,11 @@ def watch(ledger: Ledger, recipe: str | None = None, *, as_of: When = None) -> t
     return tuple(drift(ledger, f, as_of=_moment(ledger, as_of)) for f in fitted)
 
 
-def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False) -> Erasure:
+def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False, also: Also | None = None) -> Erasure:
     """Remove a person from everything the workspace keeps, and give a receipt; `dry_run` lists what would go."""
     from nextbest.ledger import erasure, identities
 
-    return erasure.erase(ledger, identities.resolve(ledger, subject_id), dry_run=dry_run)
+    return erasure.erase(ledger, identities.resolve(ledger, subject_id), dry_run=dry_run, also=also)
 
 
 # --- what the verbs share -------------------------------------------------------------------------------------------

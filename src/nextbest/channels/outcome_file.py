@@ -143,7 +143,7 @@ def _subjects(
     said = [_texts(table, columns.get(who)) for who in _WHO]
     texts = [next((v for v in row if v), None) for row in zip(*said, strict=True)]
     distinct = [text for text in dict.fromkeys(texts) if text]
-    known = {text: _resolved(ledger, text, few=len(distinct) <= _FEW) for text in distinct}
+    known = {text: resolved(ledger, text, few=len(distinct) <= _FEW) for text in distinct}
     decided = _decided(ledger, {d for d, t in zip(decisions, texts, strict=True) if d and not t})
     found = []
     for row, (text, decision) in enumerate(zip(texts, decisions, strict=True), 1):
@@ -155,7 +155,7 @@ def _subjects(
     return found
 
 
-def _resolved(ledger: Ledger, text: str, *, few: bool) -> str:
+def resolved(ledger: Ledger, text: str, *, few: bool) -> str:
     """Give the subject of an identifier; an address nobody has yet becomes its pseudonym, an id stays as it is.
 
     Looking up whether an id is another system's is slow, and done only for a *few* of them.

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
     from nextbest.types import Action, Play
 
-_COLUMNS = ("decision_id", "subject_id", "action_id", "ts", "reason", "play", "mode", "candidates")
+_COLUMNS = ("decision_id", "subject_id", "action_id", "ts", "reason", "play", "mode", "candidates", "policy_version")
 PEOPLE = ("subject_id", "email", "phone", "timezone", "country")
 
 
 def outgoing(ledger: Ledger, play: Play) -> pa.Table:
-    """Give the messages of a play without addresses, with `decided_ts`; a subject's older decisions are overtaken."""
-    from nextbest.ledger import analysis
+    """Give the messages of a play without addresses, with `decided_ts`; a subject's older decisions are overtaken.
 
-    log = analysis.table(ledger, "decisions", columns=_COLUMNS)
+    What another engine decided, and its log told us, is never carried out.
+    """
+    from nextbest.ledger import analysis, logs
+
+    log = logs.ours(analysis.table(ledger, "decisions", columns=_COLUMNS))
     log = log.filter(pc.and_(pc.equal(log["play"], play.name), pc.equal(log["mode"], "live")))
     newest = _newest(log)
     rows = newest.filter(pc.not_equal(newest["action_id"], NO_ACTION))

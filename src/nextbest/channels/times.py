@@ -29,10 +29,11 @@ def read_times(values: Sequence[str], *, name: str, timezone: str = "UTC") -> li
     """Give the moments of a column's texts; one without an offset is local to *timezone*. Raises `DataError`."""
     found, _ = moment(values)
     zone = ZoneInfo(timezone)
-    return [_read(v.strip(), found or "timestamp", name, zone) for v in values]
+    return [read_time(v.strip(), found or "timestamp", name, zone) for v in values]
 
 
-def _read(text: str, parse: Parse, name: str, zone: ZoneInfo) -> datetime:
+def read_time(text: str, parse: Parse, name: str, zone: ZoneInfo) -> datetime:
+    """Give one moment of a column whose times are written as *parse* says; raises `DataError` or `ValueError`."""
     if parse in _EPOCHS:
         return datetime.fromtimestamp(float(text) * _EPOCHS[parse], UTC)
     plain = text.removesuffix(" UTC") + ("+00:00" if text.endswith(" UTC") else "")

@@ -20,6 +20,7 @@ def load(
         tuple[str, ...],
         Parameter(name="--map", negative="", help="column=field,...; a position from 0 where columns have no name."),
     ] = (),
+    play: Annotated[str | None, Parameter(help="With --as decisions: the play that the log is of.")] = None,
     dry_run: Annotated[bool, Parameter(negative="", help="Say what would be loaded; keep nothing.")] = False,
     common: Common = COMMON,
 ) -> None:
@@ -27,13 +28,16 @@ def load(
 
     Example: nextbest load exports/orders.csv
     Example: nextbest load sales.csv --as order --map "Kunde=subject_id,Datum=ts,Betrag=revenue"
+    Example: nextbest load eppo_bandit_log.csv --as decisions --play home_banner
     """
     from nextbest import verbs
 
     if not files:
         raise UsageError("Say which files to load: nextbest load FILE...")
     with workspace(common) as ledger, render.progress("load") as progress:
-        report = verbs.load(ledger, *files, kind=as_, columns=pairs(map_), dry_run=dry_run, progress=progress)
+        report = verbs.load(
+            ledger, *files, kind=as_, columns=pairs(map_), play=play, dry_run=dry_run, progress=progress
+        )  # fmt: skip
     render.show(report, as_json=common.json, story="load")
 
 

@@ -66,15 +66,16 @@ def adopt(
     *,
     file: FileRecord,
     corrects: frozenset[Path] = frozenset(),
+    source: str | None = None,
     extra: Callable[[sqlite3.Connection], None] | None = None,
 ) -> None:
     """Make ready Parquet files the segments of their kinds, in one commit with the record of the file they came from.
 
     `corrects` are those of them that hold other values for events that were stored before; `extra` writes the journal
-    rows (identities, consent) that belong to the same file, in the same commit.
+    rows (identities, consent) that belong to the same file, in the same commit. `source` stands for the file's name.
     """
     made = [
-        _describe(path, kind, file.name, file.digest, corrects=path in corrects)
+        _describe(path, kind, source or file.name, file.digest, corrects=path in corrects)
         for kind, paths in files.items()
         for path in paths
     ]

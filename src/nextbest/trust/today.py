@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.features.expression import parse
-from nextbest.ledger import analysis, feedback
+from nextbest.ledger import analysis, feedback, logs
 from nextbest.policies import evidence
 from nextbest.policies.live.failsafe import QUEUED
 from nextbest.trust.words import teller
@@ -77,7 +77,7 @@ class Today:
 
 def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Today:
     """Give the newest list of the workspace; empty when nothing has been decided yet."""
-    rows = _newest(analysis.table(ledger, "decisions"))
+    rows = _newest(logs.ours(analysis.table(ledger, "decisions")))
     settings = ledger.config
     if not rows.num_rows:
         return Today(currency=settings.currency, regime=settings.consent.regime, note=settings.consent.note)
