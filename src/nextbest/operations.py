@@ -13,7 +13,6 @@ from nextbest import registry
 from nextbest.errors import LedgerError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from nextbest.ledger import Ledger
     from nextbest.ledger.feedback import Verdict
+    from nextbest.ledger.idempotency import Also
     from nextbest.ledger.keys import KeyInfo
     from nextbest.ledger.profile import Profile
     from nextbest.trust.today import Today
@@ -109,6 +109,7 @@ def consent(
     purpose: str = "marketing",
     channel: str = "*",
     source: str = "",
+    also: Also | None = None,
 ) -> int:
     """Store a yes or a no with its proof, durable before this returns; gives the consent version.
 
@@ -123,29 +124,26 @@ def consent(
         )
     known = identities.resolve_or_expect(ledger, subject_id)
     return ledger_consent.record(
-        ledger, known, purpose=purpose, channel=channel, allow=allow, proof=proof, source=source
+        ledger, known, purpose=purpose, channel=channel, allow=allow, proof=proof, source=source, also=also
     )
 
 
-def stop(ledger: Ledger, *, play: str = "*", channel: str = "*", action: str = "*", why: str) -> None:
+def stop(
+    ledger: Ledger, *, play: str = "*", channel: str = "*", action: str = "*", why: str, also: Also | None = None
+) -> None:
     """Stop a play, channel or action at once, until `start`."""
     from nextbest.ledger import switches
 
-    switches.stop(ledger, play=play, channel=channel, action=action, why=why)
+    switches.stop(ledger, play=play, channel=channel, action=action, why=why, also=also)
 
 
-def start(ledger: Ledger, *, play: str = "*", channel: str = "*", action: str = "*", why: str) -> None:
+def start(
+    ledger: Ledger, *, play: str = "*", channel: str = "*", action: str = "*", why: str, also: Also | None = None
+) -> None:
     """Lift a stop."""
     from nextbest.ledger import switches
 
-    switches.start(ledger, play=play, channel=channel, action=action, why=why)
-
-
-def opens(ledger: Ledger, token: str) -> bool:
-    """Say whether a link's token was sealed by this workspace."""
-    from nextbest.ledger import unsubscribe
-
-    return unsubscribe.read(ledger.secret, token) is not None
+    switches.start(ledger, play=play, channel=channel, action=action, why=why, also=also)
 
 
 def stops(ledger: Ledger) -> list[dict[str, str]]:
@@ -267,7 +265,15 @@ def today(ledger: Ledger, *, limit: int = 100) -> Today:
     return listing.today(ledger, verbs.plays(ledger), limit=limit)
 
 
-def feedback(ledger: Ledger, decision_id: str, *, verdict: Verdict, by: str, action_id: str | None = None) -> str:
+def feedback(
+    ledger: Ledger,
+    decision_id: str,
+    *,
+    verdict: Verdict,
+    by: str,
+    action_id: str | None = None,
+    also: Also | None = None,
+) -> str:
     """Store what a person said of a decision: approve, change (to `action_id`) or reject.
 
     Raises `DataError` for a change to an action whose amount is outside its limits: they bind people too.
@@ -277,7 +283,7 @@ def feedback(ledger: Ledger, decision_id: str, *, verdict: Verdict, by: str, act
 
     if verdict == "change" and action_id is not None:
         approvals.check_change(ledger, decision(ledger, decision_id), action_id)
-    return given.record(ledger, decision_id, verdict=verdict, action_id=action_id, by=by)
+    return given.record(ledger, decision_id, verdict=verdict, action_id=action_id, by=by, also=also)
 
 
 def rule_in_words(rule: str) -> str:
@@ -357,32 +363,6 @@ def write_card(card: Mapping[str, Any], file: str | Path) -> Path:
 
 
 # --- what a service needs -------------------------------------------------------------------------------------------
-
-
-def reply_before(ledger: Ledger, key: str, request: bytes) -> bytes | None:
-    """Give the reply that this key had before; raises `ConflictError` when it came with another request."""
-    from nextbest.ledger import idempotency
-    from nextbest.ledger.workspace import digest
-
-    with ledger.journal.read() as connection:
-        return idempotency.lookup(connection, digest(ledger, key), digest(ledger, request.hex()))
-
-
-def keep_reply(ledger: Ledger, key: str, request: bytes, reply: bytes, *, subject_id: str | None = None) -> None:
-    """Keep the reply to a request under its key, for 30 days; erasing the subject erases it."""
-    from datetime import timedelta
-
-    from nextbest.ledger import idempotency
-    from nextbest.ledger.workspace import digest
-
-    now = ledger.clock()
-    names = digest(ledger, key), digest(ledger, request.hex())
-
-    def write(connection: sqlite3.Connection) -> None:
-        idempotency.prune(connection, before=now - timedelta(days=idempotency.KEPT_DAYS))
-        idempotency.store(connection, *names, reply, now=now, subject_id=subject_id)
-
-    ledger.journal.write(write)
 
 
 def not_ready(ledger: Ledger) -> tuple[str, ...]:

@@ -27,14 +27,30 @@ if TYPE_CHECKING:
 ANYWHERE = "0.0.0.0"  # noqa: S104 (to see it refused)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 ELSEWHERE = ("/nothing", "/v1", "/docs", "/static/", "/.env", "/v1/decide/", "//", "/static/../routes.py")
-PATHS = (*sorted({r.path.replace("{id}", "c1").replace("{name}", "page.css") for r in ROUTES}), *ELSEWHERE)
-OPEN = ("/live", "/static/page.css")
+FILLED = {"{id}": "c1", "{name}": "page.css", "{token}": "nothing"}
+
+
+def filled(path: str) -> str:
+    """Give a path of the table with something in the place of its parameter."""
+    return next((path.replace(k, v) for k, v in FILLED.items() if k in path), path)
+
+
+PATHS = (*sorted({filled(r.path) for r in ROUTES}), *ELSEWHERE)
+OPEN = ("/live", "/static/page.css")  # and the links of messages, which hold their own proof
+LINK = "/u/nothing"
 WRONG_KEYS = ("", "Bearer", "Bearer nbk_", "Bearer nbk_" + "0" * 70, "Basic YTpi", "bearer " + "x" * 9000, TOKEN)
 
 
 def is_open(method: str, path: str) -> bool:
     """Say whether anybody may ask this."""
-    return path in OPEN and method in {"GET", "HEAD"}
+    return (path in OPEN and method in {"GET", "HEAD"}) or (path == LINK and method in {"GET", "HEAD", "POST"})
+
+
+def expected(method: str, path: str) -> int:
+    """Give the status for somebody without a key; a link that is none is not found, and takes forms only."""
+    if not is_open(method, path):
+        return 401
+    return 200 if path != LINK else 415 if method == "POST" else 404
 
 
 def test_nothing_but_the_allow_list_is_open(anyone: TestClient) -> None:
@@ -43,7 +59,7 @@ def test_nothing_but_the_allow_list_is_open(anyone: TestClient) -> None:
         (method, path): status
         for path in PATHS
         for method in METHODS
-        if (status := anyone.request(method, path).status_code) != (200 if is_open(method, path) else 401)
+        if (status := anyone.request(method, path).status_code) != expected(method, path)
     }
     assert wrong == {}
 
@@ -65,7 +81,7 @@ def test_a_key_of_another_scope_is_refused(with_key: Callable[..., TestClient], 
     """A key without the scope of a route gets 403 from it, whatever the method."""
     client = with_key(scope)
     closed = {r.path for r in ROUTES} - {r.path for r in ROUTES if r.scope in {scope, "open"}}
-    asked = [(m, p.replace("{id}", "c1").replace("{name}", "page.css")) for p in sorted(closed) for m in METHODS]
+    asked = [(m, filled(p)) for p in sorted(closed) for m in METHODS]
     assert {(m, p): s for m, p in asked if (s := client.request(m, p).status_code) != 403} == {}
 
 

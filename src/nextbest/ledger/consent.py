@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nextbest.errors import DataError
 from nextbest.ledger import chain
 from nextbest.ledger.gate import ANY, Gate, gate, removed, version
+from nextbest.ledger.idempotency import together
 from nextbest.ledger.identities import normalise
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from nextbest.ledger.idempotency import Also
     from nextbest.ledger.workspace import Ledger
 
 __all__ = [
@@ -45,7 +47,7 @@ MARKETING = "marketing"
 Row = tuple[str, str, str, int, int, str, str]  # subject_id, purpose, channel, allowed, ts, proof, source
 
 
-def record(
+def record(  # noqa: PLR0913 (the columns of one row)
     ledger: Ledger,
     subject_id: str,
     *,
@@ -55,11 +57,12 @@ def record(
     proof: str,
     source: str = "",
     ts: datetime | None = None,
+    also: Also | None = None,
 ) -> int:
     """Record one yes or no; gives the consent version from which it binds. Durable before it returns."""
     now = to_micros(ledger.clock())
     row = _checked((subject_id, purpose, channel, int(allow), now if ts is None else to_micros(ts), proof, source))
-    return ledger.journal.write(lambda connection: add(connection, [row], now))
+    return ledger.journal.write(together(lambda connection: add(connection, [row], now), also))
 
 
 def record_many(ledger: Ledger, table: pa.Table) -> int:

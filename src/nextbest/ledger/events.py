@@ -11,6 +11,7 @@ import msgspec
 
 from nextbest.errors import DataError, UnknownNameError
 from nextbest.ledger import checks, consent, kinds
+from nextbest.ledger.idempotency import together
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
 
+    from nextbest.ledger.idempotency import Also
     from nextbest.ledger.workspace import Ledger
 
 _FILE = "events.sql"
@@ -45,18 +47,22 @@ class _Event:
     opt_out: consent.Row | None
 
 
-def ingest(ledger: Ledger, events: Sequence[Mapping[str, Any]], *, source: str) -> list[Receipt]:
+def ingest(
+    ledger: Ledger, events: Sequence[Mapping[str, Any]], *, source: str, also: Also | None = None
+) -> list[Receipt]:
     """Store events durably; gives one receipt per event, in order.
 
     An event is `{"kind", "message_id", "subject_id", "ts", ...columns of the kind}`; `ts` is a datetime or an ISO 8601
     text, and is UTC when it names no offset. A message id that comes again with the same content is a duplicate, with
-    other content it is rejected. An `unsubscribe` records a no for its channel in the same commit.
+    other content it is rejected. An `unsubscribe` records a no for its channel in the same commit. `also` gets the
+    receipts of the last 10,000 events.
     """
     receipts: list[Receipt] = []
     for start in range(0, len(events), _PER_COMMIT):
         now = to_micros(ledger.clock())
         read = [_read(ledger, event, source, now) for event in events[start : start + _PER_COMMIT]]
-        receipts += ledger.journal.write(partial(_store, read=read, now=now))
+        last = start + _PER_COMMIT >= len(events)
+        receipts += ledger.journal.write(together(partial(_store, read=read, now=now), also if last else None))
     return receipts
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from nextbest.errors import DataError, unknown
 from nextbest.ledger import chain, decisions
+from nextbest.ledger.idempotency import together
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import from_micros, to_micros
 from nextbest.ledger.workspace import new_id
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from datetime import datetime
 
+    from nextbest.ledger.idempotency import Also
     from nextbest.ledger.workspace import Ledger
 
 Verdict = Literal["approve", "change", "reject"]
@@ -35,7 +37,14 @@ class Feedback:
 
 
 def record(
-    ledger: Ledger, decision_id: str, *, verdict: Verdict, by: str, action_id: str | None = None, note: str = ""
+    ledger: Ledger,
+    decision_id: str,
+    *,
+    verdict: Verdict,
+    by: str,
+    action_id: str | None = None,
+    note: str = "",
+    also: Also | None = None,
 ) -> str:
     """Store a judgement; gives its id. `action_id` is the action that a change puts in the place of the decided one."""
     if verdict not in get_args(Verdict):
@@ -55,7 +64,7 @@ def record(
         chain.add(connection, "feedback", row[0], chain.row_bytes(row))
         return row[0]
 
-    return ledger.journal.write(write)
+    return ledger.journal.write(together(write, also))
 
 
 def of_decision(connection: sqlite3.Connection, decision_id: str) -> list[Feedback]:

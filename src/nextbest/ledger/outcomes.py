@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nextbest.ledger import checks
+from nextbest.ledger.idempotency import together
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
 
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from nextbest.ledger.idempotency import Also
     from nextbest.ledger.workspace import Ledger
     from nextbest.types import Outcome
 
 _PER_COMMIT = 10_000
 
 
-def record(ledger: Ledger, rows: Sequence[Outcome]) -> int:
+def record(ledger: Ledger, rows: Sequence[Outcome], *, also: Also | None = None) -> int:
     """Store outcomes durably; gives how many were new. An `outcome_id` that is there already is left as it is.
 
     Raises `DataError` for an empty id, a value that is not finite, or a time before 1900 or in the future.
@@ -28,9 +30,10 @@ def record(ledger: Ledger, rows: Sequence[Outcome]) -> int:
     latest = checks.latest_moment(now, ledger.config.limits.future_days)
     stored = [_row(row, latest, to_micros(now)) for row in rows]
     new = 0
-    for start in range(0, len(stored), _PER_COMMIT):
+    for start in range(0, max(len(stored), 1), _PER_COMMIT):
         part = stored[start : start + _PER_COMMIT]
-        new += ledger.journal.write(partial(_insert, rows=part))
+        last = start + _PER_COMMIT >= len(stored)
+        new += ledger.journal.write(together(partial(_insert, rows=part), also if last else None))
     return new
 
 

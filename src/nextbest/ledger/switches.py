@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nextbest.ledger import chain
+from nextbest.ledger.idempotency import together
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
 from nextbest.ledger.workspace import new_id
@@ -19,6 +20,7 @@ from nextbest.ledger.workspace import new_id
 if TYPE_CHECKING:
     import sqlite3
 
+    from nextbest.ledger.idempotency import Also
     from nextbest.ledger.workspace import Ledger
 
 _FILE = "switches.sql"
@@ -26,14 +28,18 @@ STOP_FILE = "stop"
 ANY = "*"
 
 
-def stop(ledger: Ledger, *, why: str, play: str = ANY, channel: str = ANY, action: str = ANY) -> None:
+def stop(
+    ledger: Ledger, *, why: str, play: str = ANY, channel: str = ANY, action: str = ANY, also: Also | None = None
+) -> None:
     """Stop a play, a channel, an action, any combination, or everything; binds from the return of this call."""
-    _turn(ledger, (play, channel, action), why, stopped=1)
+    _turn(ledger, (play, channel, action), why, also, stopped=1)
 
 
-def start(ledger: Ledger, *, why: str, play: str = ANY, channel: str = ANY, action: str = ANY) -> None:
+def start(
+    ledger: Ledger, *, why: str, play: str = ANY, channel: str = ANY, action: str = ANY, also: Also | None = None
+) -> None:
     """Lift the stop of exactly this combination; other stops stay in force."""
-    _turn(ledger, (play, channel, action), why, stopped=0)
+    _turn(ledger, (play, channel, action), why, also, stopped=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +104,11 @@ def _scope(words: list[str]) -> tuple[str, str, str] | None:
     return pairs.get("play", ANY), pairs.get("channel", ANY), pairs.get("action", ANY)
 
 
-def _turn(ledger: Ledger, scope: tuple[str, str, str], why: str, *, stopped: int) -> None:
+def _turn(ledger: Ledger, scope: tuple[str, str, str], why: str, also: Also | None, *, stopped: int) -> None:
     row = (new_id("sw"), *scope, stopped, why, to_micros(ledger.clock()))
 
     def write(connection: sqlite3.Connection) -> None:
         connection.execute(load(_FILE, "insert"), row)
         chain.add(connection, "switch", str(row[0]), chain.row_bytes(row))
 
-    ledger.journal.write(write)
+    ledger.journal.write(together(write, also))

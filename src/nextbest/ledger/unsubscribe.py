@@ -1,4 +1,4 @@
-"""One-click unsubscribe (RFC 8058): a link says who, of which play, for which purpose and channel; following it is a no.
+"""One-click unsubscribe (RFC 8058): a link says who, of which play, purpose and channel; following it is a no.
 
 The link is sealed, so it shows nothing about the person and nobody can make one; it needs no login and does not expire.
 """

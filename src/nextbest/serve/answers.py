@@ -13,11 +13,13 @@ from starlette.responses import PlainTextResponse, Response
 
 from nextbest import operations, verbs
 from nextbest.errors import NextbestError, UsageError
-from nextbest.serve import bodies
+from nextbest.serve import bodies, public
 from nextbest.serve.openapi import describe
 from nextbest.types import NO_ACTION, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nextbest.serve.service import Asked, Service
     from nextbest.types import Decision
 
@@ -26,57 +28,14 @@ _SOURCE = "api"
 _FAULT = "Something that the decision needs is broken, so nothing is done."
 
 
-def decide(service: Service, asked: Asked) -> bodies.DecideReply:
-    """Give the best action. A fault of a model or a store gives `none`, degraded: never an error of the server."""
-    body: bodies.DecideBody = asked.body
-    started = time.perf_counter()
-    try:
-        made = verbs.decide_one(service.ledger, body.play, body.subject_id, context=body.context, mode=body.mode)
-    except UsageError:
-        raise
-    except (NextbestError, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-        _log.error("decide: %s", type(error).__name__)
-        reply = _nothing()
-    else:
-        reply = _decided(made)
-    seconds = time.perf_counter() - started
-    service.metrics.decision(arm=reply.arm, mode=body.mode, degraded=reply.degraded, seconds=seconds)
-    return reply
-
-
-def _decided(made: Decision) -> bodies.DecideReply:
-    return bodies.DecideReply(
-        decision_id=made.decision_id,
-        action_id=made.action_id,
-        choice_probability=made.choice_probability,
-        response_probability=made.chosen.response_probability,
-        expected_value=made.chosen.expected_value,
-        reason=made.reason,
-        arm=made.arm,
-        degraded=made.degraded,
-        policy_version=made.policy_version,
-        model_versions=dict(made.model_versions),
-    )
-
-
-def _nothing() -> bodies.DecideReply:
-    return bodies.DecideReply(
-        decision_id=f"d_unlogged_{secrets.token_hex(8)}",
-        action_id=NO_ACTION,
-        choice_probability=None,
-        response_probability=None,
-        expected_value=None,
-        reason=_FAULT,
-        arm="policy",
-        degraded=True,
-        policy_version="",
-        model_versions={},
-    )
-
-
 def events(service: Service, asked: Asked) -> bodies.EventsReply:
     """Store events; give a receipt for each."""
-    receipts = verbs.ingest(service.ledger, asked.body.events, source=_SOURCE)
+    source = public.check_events(asked) or _SOURCE
+    also = asked.once(_received)
+    return _received(verbs.ingest(service.ledger, asked.body.events, source=source, also=also))
+
+
+def _received(receipts: Sequence[Any]) -> bodies.EventsReply:
     states = [r.status for r in receipts]
     return bodies.EventsReply(
         stored=states.count("stored"),
@@ -88,15 +47,32 @@ def events(service: Service, asked: Asked) -> bodies.EventsReply:
 
 def outcomes(service: Service, asked: Asked) -> bodies.OutcomesReply:
     """Store outcomes; give how many were new."""
-    rows = [Outcome(**{**msgspec.structs.asdict(o), "source": o.source or _SOURCE}) for o in asked.body.outcomes]
-    return bodies.OutcomesReply(received=len(rows), new=verbs.record(service.ledger, rows))
+    source = public.check_outcomes(service, asked)
+    rows = [
+        Outcome(
+            outcome_id=o.outcome_id,
+            subject_id=o.subject_id,
+            ts=o.ts,
+            name=o.name,
+            value=o.value,
+            decision_id=o.decision_id,
+            source=source or o.source or _SOURCE,
+        )
+        for o in asked.body.outcomes
+    ]
+
+    def told(new: int) -> bodies.OutcomesReply:
+        return bodies.OutcomesReply(received=len(rows), new=new)
+
+    return told(verbs.record(service.ledger, rows, also=asked.once(told)))
 
 
 def consent(service: Service, asked: Asked) -> bodies.ConsentReply:
     """Record consent; give the version from which it binds."""
     said = msgspec.structs.asdict(asked.body)
     subject_id = said.pop("subject_id")
-    return bodies.ConsentReply(version=operations.consent(service.ledger, subject_id, **said))
+    also = asked.once(lambda version: bodies.ConsentReply(version=version))
+    return bodies.ConsentReply(version=operations.consent(service.ledger, subject_id, **said, also=also))
 
 
 def predict(service: Service, asked: Asked) -> bodies.PredictReply:
@@ -112,7 +88,11 @@ def predict(service: Service, asked: Asked) -> bodies.PredictReply:
 
 def erase(service: Service, asked: Asked) -> bodies.EraseReply:
     """Erase a person; give the receipt."""
-    done = verbs.erase(service.ledger, asked.body.subject_id, dry_run=asked.body.dry_run)
+    also = asked.once(_erased)
+    return _erased(verbs.erase(service.ledger, asked.body.subject_id, dry_run=asked.body.dry_run, also=also))
+
+
+def _erased(done: Any) -> bodies.EraseReply:  # noqa: ANN401 (the receipt of the verb)
     return bodies.EraseReply(
         subject_id=done.subject_id,
         removed=dict(done.removed),
@@ -128,7 +108,12 @@ def feedback(service: Service, asked: Asked) -> bodies.FeedbackReply:
     body: bodies.FeedbackBody = asked.body
     changed = body.action_id if body.verdict == "change" else None
     given = operations.feedback(
-        service.ledger, body.decision_id, verdict=body.verdict, by=asked.who.name, action_id=changed
+        service.ledger,
+        body.decision_id,
+        verdict=body.verdict,
+        by=asked.who.name,
+        action_id=changed,
+        also=asked.once(lambda made: bodies.FeedbackReply(feedback_id=made)),
     )
     return bodies.FeedbackReply(feedback_id=given)
 

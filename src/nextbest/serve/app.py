@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import anyio
@@ -14,13 +15,14 @@ from starlette.applications import Starlette
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route as StarletteRoute
 
-from nextbest import operations
+from nextbest import doors
 from nextbest.errors import NextbestError
 from nextbest.serve import reading
 from nextbest.serve.bodies import EraseBody, EraseReply, Reply
 from nextbest.serve.gate import WHO, Door, Gate, public_host
 from nextbest.serve.limits import FAILURES_S, Buckets, Limits
 from nextbest.serve.metrics import Metrics
+from nextbest.serve.public import subjects
 from nextbest.serve.replies import JSON, failed, problem, refused
 from nextbest.serve.routes import ROUTES, Route
 from nextbest.serve.service import Asked, Refusal, Service
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
+    from nextbest.doors import Also
     from nextbest.ledger import Ledger
 
 THREADS = 64
@@ -78,12 +81,16 @@ def _own(shared: Path | None, number: int) -> Path | None:
 
 
 def _door(ledger: Ledger, token: str | None, shared: Path | None, *, secure: bool) -> Door:
-    desk = _Desk(Service(ledger=ledger, routes=ROUTES, metrics=Metrics(shared=shared)))
-    routes = [StarletteRoute(r.path, desk.endpoint(r), methods=[r.method], name=r.call.__name__) for r in ROUTES]
+    service = Service(ledger=ledger, routes=ROUTES, metrics=Metrics(shared=shared))
+    desk = _Desk(service)
+    express: dict[tuple[str, str], ASGIApp] = {(r.method, r.path): r.call(service) for r in ROUTES if r.raw}
+    ends = [(r, express.get((r.method, r.path)) or desk.endpoint(r)) for r in ROUTES]
+    routes = [StarletteRoute(r.path, end, methods=[r.method], name=r.call.__name__) for r, end in ends]
     inner = Starlette(routes=routes, exception_handlers={404: _not_here, 405: _not_here, Exception: _broken})
     inner.router.redirect_slashes = False
     sessions = Sessions(token=token, clock=ledger.clock, secure=secure)
-    return Door(ledger=ledger, app=inner, sessions=sessions, origins=frozenset(ledger.config.server.origins))
+    origins = frozenset(ledger.config.server.origins)
+    return Door(ledger=ledger, app=inner, sessions=sessions, origins=origins, express=express)
 
 
 class _Desk:
@@ -125,14 +132,20 @@ class _Desk:
         media = reading.media_type(request)
         if route.body is not None:
             raw = await reading.read(request, route)
-            body = reading.parse(raw, route, media)
+            body = reading.parse(raw, route, request.headers.get("content-type", ""))
         asked = Asked(who=who, body=body, parameter=given, query=request.query_params)
         is_form = route.form and media == reading.FORM
         if route.form and who.csrf:
             self._check_csrf(request, asked)
         key = request.headers.get("idempotency-key") if route.kept and not is_form else None
+        await self._heed(request, asked)
         reply = await self._run(route, asked) if key is None else await self._once(route, asked, key, raw)
         return RedirectResponse(f"/#{body.decision_id}", 303) if is_form and body is not None else reply
+
+    async def _heed(self, request: Request, asked: Asked) -> None:
+        """Take `Sec-GPC: 1` for the word of the subjects; a browser with a session speaks for its operator only."""
+        if request.headers.get("sec-gpc") == "1" and not asked.who.csrf and (ids := subjects(asked.body)):
+            await to_thread.run_sync(doors.objected, self._service.ledger, ids, limiter=self._threads)
 
     @staticmethod
     def _check_csrf(request: Request, asked: Asked) -> None:
@@ -151,23 +164,25 @@ class _Desk:
         ledger, name = self._service.ledger, f"{asked.who.name}\n{route.path}\n{key}"
         lock = self._locks.setdefault(name, anyio.Lock())
         async with lock:
-            before = await to_thread.run_sync(operations.reply_before, ledger, name, raw, limiter=self._threads)
+            before = await to_thread.run_sync(doors.reply_before, ledger, name, raw, limiter=self._threads)
             if before is not None:
                 return _again(before, asked)
-            response = await self._run(route, asked)
-            kept, about = _to_keep(bytes(response.body), asked)
-            keep = partial(operations.keep_reply, ledger, name, raw, kept, subject_id=about)
-            await to_thread.run_sync(keep, limiter=self._threads)
-            return response
+            try:
+                return await self._run(route, replace(asked, keep=partial(_kept, ledger, name, raw, asked)))
+            except doors.Repeated as repeated:  # another process was quicker
+                return _again(repeated.reply, asked)
 
 
-def _to_keep(reply: bytes, asked: Asked) -> tuple[bytes, str | None]:
-    """Give what is kept of a reply, and about whom; the receipt of an erasure is kept without the person's id."""
-    about: str | None = getattr(asked.body, "subject_id", None)
-    if isinstance(asked.body, EraseBody):
-        receipt = msgspec.json.decode(reply, type=EraseReply)
-        return msgspec.json.encode(msgspec.structs.replace(receipt, subject_id="")), None
-    return reply, about
+def _kept(ledger: Ledger, name: str, raw: bytes, asked: Asked, word: Callable[[Any], Reply]) -> Also:
+    """Give what keeps a reply in the transaction of its effect; that of an erasure is kept without the person's id."""
+
+    def worded(result: object) -> bytes:
+        reply = word(result)
+        return msgspec.json.encode(msgspec.structs.replace(reply, subject_id="") if erased else reply)
+
+    erased = isinstance(asked.body, EraseBody)
+    about = None if erased else getattr(asked.body, "subject_id", None)
+    return doors.once(ledger, name, raw, worded, subject_id=about)
 
 
 def _again(kept: bytes, asked: Asked) -> Response:

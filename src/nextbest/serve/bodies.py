@@ -38,13 +38,39 @@ class Reply(Struct, frozen=True, kw_only=True):
 # --- requests -------------------------------------------------------------------------------------------------------
 
 
+class OfferBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One candidate with what is known of it now."""
+
+    action_id: Name
+    features: Annotated[dict[Name, Scalar], Meta(max_length=200)] = field(default_factory=dict)
+
+
+class OffersBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Many candidates with the same features: row i of `values` is of `ids[i]`, in the order of `names`."""
+
+    ids: Annotated[list[Name], Meta(min_length=1, max_length=1000)]
+    names: Annotated[list[Name], Meta(max_length=200)] = field(default_factory=list)
+    values: Annotated[list[Annotated[list[float], Meta(max_length=200)]], Meta(max_length=1000)] = field(
+        default_factory=list
+    )
+
+
 class DecideBody(Body, frozen=True, kw_only=True):
-    """Ask for the best action for one subject; `context` adds what is known only now."""
+    """Ask for the best action for one subject, or for the best `count` for so many places.
+
+    `context` adds what is known only now. `candidates` narrows the actions, or brings the items of an action `*`: ids,
+    ids with features, or one table for all. `chosen` is what the caller would do or does by itself (business as usual,
+    shadow). Ranking takes at most `deadline_ms`, by default the play's.
+    """
 
     play: Name
     subject_id: Id
     context: Annotated[dict[Name, Scalar], Meta(max_length=100)] = field(default_factory=dict)
+    candidates: Annotated[list[Name | OfferBody], Meta(min_length=1, max_length=1000)] | OffersBody | None = None
+    count: Annotated[int, Meta(ge=1, le=100)] = 1
     mode: Literal["live", "shadow"] = "live"
+    chosen: Name | None = None
+    deadline_ms: Annotated[float, Meta(gt=0, le=60_000)] | None = None
 
 
 class EventsBody(Body, frozen=True, kw_only=True):
@@ -63,6 +89,7 @@ class OutcomeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True)
     value: float = 1.0
     decision_id: Id | None = None
     source: Annotated[str, Meta(max_length=128)] = ""
+    token: Annotated[str, Meta(max_length=128)] = ""
 
 
 class OutcomesBody(Body, frozen=True, kw_only=True):
@@ -120,8 +147,24 @@ class Problem(Reply, frozen=True, kw_only=True):
     error: ErrorReply
 
 
+class PlaceReply(Reply, frozen=True, kw_only=True):
+    """What to do at one place of a slate; its choice probability is given the choices above it."""
+
+    position: int
+    decision_id: str
+    action_id: str
+    choice_probability: float | None
+    response_probability: float | None
+    expected_value: float | None
+    reason: str
+    degraded: bool
+
+
 class DecideReply(Reply, frozen=True, kw_only=True):
-    """What to do, with both probabilities; `degraded` says that something was missing."""
+    """What to do, with both probabilities; `degraded` says that something was missing, `logged` that it is on record.
+
+    When more than one was asked for, `decisions` has one entry per position, and the other fields are the first's.
+    """
 
     decision_id: str
     action_id: str
@@ -133,6 +176,8 @@ class DecideReply(Reply, frozen=True, kw_only=True):
     degraded: bool
     policy_version: str
     model_versions: dict[str, str]
+    logged: bool = True
+    decisions: list[PlaceReply] | UnsetType = UNSET
 
 
 class ReceiptReply(Reply, frozen=True, kw_only=True):

@@ -20,8 +20,8 @@ from nextbest.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nextbest.doors import KeyInfo
     from nextbest.ledger import Ledger
-    from nextbest.ledger.keys import KeyInfo
 
 FRESH_S = 0.5
 KNOWN_S = 600.0

@@ -7,18 +7,19 @@ Open are `/live`, the links of messages (`/u/...`) and the style of the pages. A
 
 from __future__ import annotations
 
+import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from anyio import to_thread
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import compile_path
 
-from nextbest import operations
+from nextbest import doors
 from nextbest.errors import LedgerError
 from nextbest.serve.callers import Callers
 from nextbest.serve.replies import problem, refused
@@ -26,7 +27,7 @@ from nextbest.serve.service import SCOPES, Refusal, Who
 from nextbest.serve.sessions import COOKIE, Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,6 +53,10 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
+_RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_PASSES_S = 0.5  # as long as a key is remembered: a revocation ends it everywhere within a second
+_MOST_PASSES = 1024
+_READ = frozenset({b"host", b"origin", b"authorization", b"cookie", b"x-csrf-token"})
 WELCOME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
 <meta name="viewport" content="width=device-width"><title>nextbest</title>
 <h1>Please open the link from the terminal</h1>
@@ -61,12 +66,25 @@ service is stopped.</p><p>Programs send an API key instead: <code>nextbest key c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """One workspace behind the gate: its application, its sessions, and the origins whose pages may use it."""
+    """One workspace behind the gate: its application, its sessions, and the origins whose pages may use it.
+
+    `express` has the applications that answer a method and path by themselves, without the table in between.
+    """
 
     ledger: Ledger
     app: Starlette
     sessions: Sessions
     origins: frozenset[str]
+    express: Mapping[tuple[str, str], ASGIApp] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pass:
+    """A request that passed a moment ago: whose it was, and when."""
+
+    door: Door
+    who: Who
+    at: float
 
 
 class Gate:
@@ -81,6 +99,8 @@ class Gate:
         self._hosts = frozenset(h.lower() for h in hosts)
         self._origins = frozenset(o for d in doors for o in d.origins)
         self._routes = [(compile_path(r.path)[0], r) for r in routes]
+        self._express = frozenset(route for d in doors for route in d.express)
+        self._passes: dict[tuple[object, ...], _Pass] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the request, then hand it to its workspace; every answer gets the security headers."""
@@ -92,12 +112,34 @@ class Gate:
             return
         app: ASGIApp
         try:
-            app = await self._passed(Request(scope))
+            app = self._known(scope) or await self._passed(Request(scope))
         except Refusal as refusal:
             app = refused(refusal)
         except LedgerError as error:
             app = problem(503, error.code, "The workspace cannot be read now.")
         await app(scope, receive, _with_headers(send))
+
+    def _known(self, scope: Scope) -> ASGIApp | None:
+        """Give the application for a request that looks like one that passed just now; only the rate is asked again.
+
+        All that `_passed` reads of a request with a key is in the pass's name.
+        """
+        route = scope["method"], scope["path"]
+        if route not in self._express:
+            return None
+        found = self._passes.get((route, *_read_by_gate(scope)))
+        if found is None or time.monotonic() - found.at > _PASSES_S:
+            return None
+        self._check_rate(found.door, found.who)
+        scope[WHO] = found.who
+        return found.door.express[route]
+
+    def _remember(self, scope: Scope, door: Door, who: Who) -> None:
+        route = scope["method"], scope["path"]
+        if route in self._express and not who.csrf:
+            if len(self._passes) >= _MOST_PASSES:
+                self._passes.clear()
+            self._passes[route, *_read_by_gate(scope)] = _Pass(door=door, who=who, at=time.monotonic())
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start and end the applications of all workspaces together."""
@@ -129,12 +171,13 @@ class Gate:
         self._check_scope(who, routes, request.method)
         self._check_rate(door, who)
         request.scope[WHO] = who
+        self._remember(request.scope, door, who)
         return door.app
 
     def _door_of(self, request: Request) -> Door:
         """Give the workspace of an open route: the one that signed the link, where there is a link."""
         _, _, token = request.scope["path"].partition(LINKS)
-        signed = [d for d in self._doors if operations.opens(d.ledger, token)] if token else []
+        signed = [d for d in self._doors if doors.link(d.ledger, token) is not None] if token else []
         return signed[0] if signed else self._doors[0]
 
     def _admitting(self, request: Request) -> Door | None:
@@ -223,6 +266,13 @@ def public_host(url: str) -> tuple[str, ...]:
     return () if host is None else (f"[{host}]" if ":" in host else host,)
 
 
+def _read_by_gate(scope: Scope) -> tuple[bytes, ...]:
+    """Give the headers that the gate looks at, and the address, in their order."""
+    client = scope.get("client") or ("",)
+    read = [part for pair in scope["headers"] if pair[0] in _READ for part in pair]
+    return (client[0].encode(), *read)
+
+
 def _name(host: str) -> str:
     """Give the name in a Host header, without its port; IPv6 addresses keep their brackets."""
     name = host.strip().lower()
@@ -234,9 +284,9 @@ def _name(host: str) -> str:
 def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
+            given = message.get("headers", ())
+            names = {name for name, _ in given}
+            message["headers"] = [*given, *(pair for pair in _RAW if pair[0] not in names)]
         await send(message)
 
     return sending

@@ -81,7 +81,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.scope == "open":
         operation["security"] = []
     if route.body is not None:
-        types = ("application/json", "application/x-www-form-urlencoded") if route.form else ("application/json",)
+        types = route.media
         schema = {"schema": _reference(route.body)}
         operation["requestBody"] = {"required": True, "content": dict.fromkeys(types, schema)}
     if route.form:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
@@ -36,6 +36,15 @@ def today(service: Service, asked: Asked) -> HTMLResponse:
         rule_in_words=operations.rule_in_words,
     )
     return HTMLResponse(html)
+
+
+def unsubscribe(
+    service: Service, *, state: Literal["ask", "done", "unknown"], channel: str = "", token: str = "", status: int = 200
+) -> HTMLResponse:
+    """Show the page of an unsubscribe link; it names the sender, and nothing about the person."""
+    page = _templates().get_template("unsubscribe.html")
+    workspace = service.ledger.config.name if state != "unknown" else ""
+    return HTMLResponse(page.render(state=state, workspace=workspace, channel=channel, token=token), status)
 
 
 def static(service: Service, asked: Asked) -> Response:

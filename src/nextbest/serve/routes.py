@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nextbest.serve import answers, bodies, pages
+from nextbest.serve import answers, bodies, express, pages, wishes
 
 Scope = Literal["open", "decide", "ingest", "read", "admin"]
 
+JSON, FORM, PARTS = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
 SMALL = 4 * 1024
 DECIDE = 256 * 1024
 EVENTS = 1024 * 1024
@@ -17,7 +18,11 @@ EVENTS = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route: who may call it, what goes in, what comes out. `limit`: bytes of body. `kept`: honours a key."""
+    """One route: who may call it, what goes in, what comes out. `limit`: bytes of body. `kept`: honours a key.
+
+    `form`: a form of the page is taken, and answered with a redirect. `public`: keys of web pages may use it, too.
+    `raw`: the call is given the service once, and gives an ASGI application that answers by itself.
+    """
 
     method: Literal["GET", "POST"]
     path: str
@@ -27,18 +32,22 @@ class Route:
     reply: type[bodies.Reply] | str
     body: type[bodies.Body] | None = None
     limit: int = 0
+    media: tuple[str, ...] = (JSON,)
     form: bool = False
+    public: bool = False
     kept: bool = False
     missing: bool = False
     parameter: str = ""
+    raw: bool = False
 
 
 ROUTES: tuple[Route, ...] = (
     Route(
         method="POST",
         path="/v1/decide",
+        raw=True,
         scope="decide",
-        call=answers.decide,
+        call=express.decide,
         about="Choose the best action for one subject now, and log it before answering.",
         body=bodies.DecideBody,
         reply=bodies.DecideReply,
@@ -50,6 +59,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         path="/v1/events",
         scope="ingest",
+        public=True,
         call=answers.events,
         about="Store live events; one receipt per event, durable before the answer.",
         body=bodies.EventsBody,
@@ -61,6 +71,7 @@ ROUTES: tuple[Route, ...] = (
         method="POST",
         path="/v1/outcomes",
         scope="ingest",
+        public=True,
         call=answers.outcomes,
         about="Store what came of decisions.",
         body=bodies.OutcomesBody,
@@ -110,9 +121,74 @@ ROUTES: tuple[Route, ...] = (
         body=bodies.FeedbackBody,
         reply=bodies.FeedbackReply,
         limit=SMALL,
+        media=(JSON, FORM),
         form=True,
         kept=True,
         missing=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/identify",
+        scope="ingest",
+        call=wishes.identify,
+        about="Join an anonymous visitor to a person; decisions and outcomes of both are then of one subject.",
+        body=wishes.IdentifyBody,
+        reply=wishes.IdentifyReply,
+        limit=SMALL,
+        kept=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/stop",
+        scope="admin",
+        call=wishes.stop,
+        about="Stop a play, a channel, an action or everything, within a second.",
+        body=wishes.SwitchBody,
+        reply=wishes.SwitchReply,
+        limit=SMALL,
+        kept=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/start",
+        scope="admin",
+        call=wishes.start,
+        about="Lift the stop of exactly this combination; other stops stay in force.",
+        body=wishes.SwitchBody,
+        reply=wishes.SwitchReply,
+        limit=SMALL,
+        kept=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/stops",
+        scope="admin",
+        call=wishes.stops,
+        about="Give the stops in force.",
+        reply=wishes.StopsReply,
+    ),
+    Route(
+        method="GET",
+        path="/u/{token}",
+        scope="open",
+        call=wishes.ask_to_unsubscribe,
+        about="Show the page of an unsubscribe link; it changes nothing.",
+        reply="text/html",
+        missing=True,
+        parameter="token",
+    ),
+    Route(
+        method="POST",
+        path="/u/{token}",
+        scope="open",
+        call=wishes.unsubscribe,
+        about="Unsubscribe with one click (RFC 8058): the link says who; needs no key and may be repeated.",
+        body=wishes.UnsubscribeBody,
+        reply="text/html",
+        limit=SMALL,
+        media=(FORM, PARTS),
+        missing=True,
+        parameter="token",
     ),
     Route(
         method="GET",

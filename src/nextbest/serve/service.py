@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from nextbest.serve.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nextbest.doors import Also
     from nextbest.ledger import Ledger
     from nextbest.serve.routes import Route
 
@@ -53,6 +54,14 @@ class Asked:
     body: Any = None
     parameter: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
+    keep: Callable[[Callable[[Any], Any]], Also] | None = None
+
+    def once(self, word: Callable[[Any], Any]) -> Also | None:
+        """Give what keeps the reply in the transaction of its effect; None for a request without an idempotency key.
+
+        `word` makes the reply of what the transaction gave.
+        """
+        return None if self.keep is None else self.keep(word)
 
 
 class Refusal(Exception):  # noqa: N818 (an answer, not an error of the program)

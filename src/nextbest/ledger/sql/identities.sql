@@ -21,6 +21,12 @@ INSERT INTO merge (merge_id, from_id, into_id, why, ts) VALUES (?, ?, ?, ?, ?);
 -- name: undo_merge
 UPDATE merge SET undone_ts = ? WHERE merge_id = ? AND undone_ts IS NULL;
 
+-- name: merge_of
+SELECT merge_id FROM merge WHERE from_id = ? AND undone_ts IS NULL;
+
+-- name: has_identity
+SELECT 1 FROM identity WHERE subject_id = ? LIMIT 1;
+
 -- name: merges
 SELECT from_id, into_id FROM merge WHERE undone_ts IS NULL;
 
