@@ -69,7 +69,7 @@ def test_an_untouched_ledger_verifies(filled: Ledger) -> None:
         ("UPDATE switch SET stopped = 0", "is not what was written"),
         ("UPDATE key SET scopes = 'admin'", "is not what was written"),
         ("UPDATE segment SET rows = 9 WHERE kind = 'decision'", "is not what was written"),
-        ("DELETE FROM decision WHERE decision_id = 'd3'", "decision 'd3' is gone without an erasure"),
+        ("DELETE FROM decision WHERE decision_id = 'd3'", "decision 4 of link 2 is gone without an erasure"),
         ("DELETE FROM chain_salt WHERE seq = 4", "is gone without an erasure"),
         ("DELETE FROM suppression", "is gone without an erasure"),
         ("DELETE FROM chain_link WHERE seq = 3", "a link is missing before link 4"),
@@ -80,7 +80,13 @@ def test_an_untouched_ledger_verifies(filled: Ledger) -> None:
             "consent '9' stands without",
         ),
         ("INSERT INTO chain_forgotten VALUES (3, 'made_up')", "forget 'made_up' stands without a link"),
-        ("DELETE FROM chain_link WHERE seq > 10", "stands without a link"),
+        ("DELETE FROM chain_link WHERE seq > 8", "stands without a link"),
+        ("DELETE FROM chain_link WHERE seq = 2", "decision 'd0' stands out of its place"),
+        ("UPDATE chain_group SET digests = zeroblob(160)", "the list of link 2 is not what was written"),
+        ("UPDATE decision SET salt = NULL WHERE decision_id = 'd1'", "decision 'd1' is not what was written"),
+        ("UPDATE decision SET chain_place = 9 WHERE decision_id = 'd1'", "decision 'd1' is not what was written"),
+        ("UPDATE decision SET position = 2 WHERE decision_id = 'd1'", "decision 'd1' is not what was written"),
+        ("UPDATE decision SET chain_seq = NULL WHERE decision_id = 'd1'", "decision 'd1' stands without a link"),
     ],
 )
 def test_what_an_insider_changes_is_found(filled: Ledger, statement: str, problem: str) -> None:
@@ -108,7 +114,7 @@ def test_a_cut_tail_is_found_by_the_head_kept_outside(filled: Ledger) -> None:
     after = chain.head(filled)
     assert chain.verify(filled, expected_head=before).ok
     tamper(filled, "DELETE FROM decision WHERE decision_id = 'dx'")
-    tamper(filled, "DELETE FROM chain_link WHERE what = 'decision' AND ref = 'dx'")
+    tamper(filled, "DELETE FROM chain_link WHERE seq = (SELECT max(seq) FROM chain_link)")
     cut = tamper(filled, "DELETE FROM chain_salt WHERE seq NOT IN (SELECT seq FROM chain_link)")
     assert cut.ok
     assert "tail was cut" in chain.verify(filled, expected_head=after).problems[0]
@@ -119,10 +125,11 @@ def test_an_erasure_leaves_the_chain_whole(filled: Ledger) -> None:
     """Rows that were forgotten with a statement are gone, and everything still verifies."""
 
     def erase(connection: sqlite3.Connection) -> int:
+        refs = [("decision", "d2"), ("decision", "d3"), ("consent", "1"), ("decision", "never")]
+        forgotten = chain.forget(connection, "receipt_1", refs)
         connection.execute("DELETE FROM decision WHERE decision_id IN ('d2', 'd3')")
         connection.execute("DELETE FROM consent WHERE version = 1")
-        refs = [("decision", "d2"), ("decision", "d3"), ("consent", "1"), ("decision", "never")]
-        return chain.forget(connection, "receipt_1", refs)
+        return forgotten
 
     links = chain.verify(filled).links
     assert filled.journal.write(erase) == 3
@@ -130,13 +137,50 @@ def test_an_erasure_leaves_the_chain_whole(filled: Ledger) -> None:
     assert found.problems == ()
     assert found.links == links + 1
     with filled.journal.read() as connection:
-        assert connection.execute("SELECT count(*) FROM chain_salt").fetchone() == (links + 1 - 3,)
+        # The salts of grouped rows stand in the rows; of the links with a salt of their own one is erased.
+        assert connection.execute("SELECT count(*) FROM chain_salt").fetchone() == (links + 1 - 1 - 1,)
 
 
 def test_a_row_that_is_stated_as_erased_must_be_gone(filled: Ledger) -> None:
     """Forgetting the salt but keeping the row is named."""
     filled.journal.write(lambda c: chain.forget(c, "receipt_1", [("decision", "d2")]))
     assert chain.verify(filled).problems == ("decision 'd2' is stated as erased and is still there",)
+
+
+def test_a_group_whose_rows_are_all_erased_still_verifies(filled: Ledger) -> None:
+    """The link of a group stays when every row of it was forgotten, and a row that comes back is named."""
+    refs = [("decision", f"d{i}") for i in range(5)]
+
+    def erase(connection: sqlite3.Connection) -> None:
+        chain.forget(connection, "receipt_1", refs)
+        connection.execute("DELETE FROM decision")
+
+    filled.journal.write(erase)
+    assert chain.verify(filled).problems == ()
+    tamper(filled, "DELETE FROM chain_erased WHERE place = 0")
+    assert "decision 1 of link 2 is gone without an erasure" in chain.verify(filled).problems
+
+
+def test_a_link_of_one_decision_from_an_older_version_still_verifies(ledger: Ledger) -> None:
+    """A row with a link and a salt of its own, without the columns that came later, is found as it was written."""
+
+    def as_before(connection: sqlite3.Connection) -> None:
+        decisions.log(connection, ledger, [decision(1)])
+        connection.execute("DELETE FROM chain_group")
+        connection.execute("DELETE FROM chain_link WHERE what = 'decisions'")
+        connection.execute("UPDATE decision SET chain_seq = NULL, chain_place = NULL, salt = NULL")
+        columns = "decision_id, request_id, play, mode, arm, subject_id, ts, context, candidates, action_id,"
+        columns += "choice_probability, seed, features, consent_version, policy_version, model_versions, reason,"
+        row = connection.execute(f"SELECT {columns} degraded, latency_us FROM decision").fetchone()
+        chain.add(connection, "decision", "d1", chain.row_bytes(row))
+
+    ledger.journal.write(as_before)
+    assert chain.verify(ledger).problems == ()
+    found = tamper(ledger, "UPDATE decision SET position = 2")
+    assert found.problems == ("decision 'd1' is not what was written",)
+    tamper(ledger, "UPDATE decision SET position = NULL")
+    ledger.journal.write(lambda c: chain.forget(c, "receipt_1", [("decision", "d1")]))
+    assert tamper(ledger, "DELETE FROM decision").problems == ()
 
 
 def test_a_link_needs_its_row(ledger: Ledger) -> None:

@@ -208,9 +208,13 @@ class _Grouped:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._cursor = connection.execute(load("chain.sql", "grouped"))
         self._next = self._cursor.fetchone()
+        self._stray: list[str] = []
 
     def take(self, seq: int) -> Iterator[tuple[int, str, bytes]]:
         """Give place, id and digest of the rows of one link."""
+        while self._next is not None and self._next[0] < seq:
+            self._stray.append(self._next[3])
+            self._next = self._cursor.fetchone()
         while self._next is not None and self._next[0] == seq:
             _, place, salt, *values = self._next
             yield place, values[0], _digest(salt or b"", "decision", values[0], row_of("decision", values))
@@ -218,6 +222,7 @@ class _Grouped:
 
     def rest(self) -> Iterator[str]:
         """Give the ids of the rows that no link took."""
+        yield from self._stray
         while self._next is not None:
             yield self._next[3]
             self._next = self._cursor.fetchone()

@@ -40,6 +40,8 @@ TABLES: tuple[Place, ...] = (
     Place(name="chain_link", how="keyed_hash", why="salted digests; the salt goes with the row"),
     Place(name="chain_salt", how="delete_rows", why="by `chain.forget`"),
     Place(name="chain_forgotten", how="nothing_personal", why="numbers of links"),
+    Place(name="chain_group", how="keyed_hash", why="salted digests; each salt goes with its row"),
+    Place(name="chain_erased", how="nothing_personal", why="numbers of links and places"),
     Place(name="model_mark", how="nothing_personal", why="models and receipts"),
     Place(name="segment", how="nothing_personal", why="names of files and sources"),
     Place(name="file", how="nothing_personal", why="names of loaded files and of their columns"),

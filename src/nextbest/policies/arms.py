@@ -80,22 +80,28 @@ def usual(ids: list[str], habit: str, eligible: np.ndarray[Any, Any], none: int)
 
 
 def within(
-    arms: np.ndarray[Any, Any], policy: Numbers, eligible: np.ndarray[Any, Any], none: int, usual: Positions
+    arms: np.ndarray[Any, Any],
+    policy: Numbers,
+    eligible: np.ndarray[Any, Any],
+    none: int,
+    usual: Positions | None = None,
 ) -> Numbers:
-    """Give the probabilities each subject's own arm draws from: shape (subjects, actions)."""
+    """Give the probabilities each subject's own arm draws from: shape (subjects, actions); business as usual takes `usual`."""
     inside = policy.copy()
     random = arms == ARMS.index("random")
     inside[random] = (eligible / eligible.sum(axis=1, keepdims=True))[random]
     every = np.eye(policy.shape[1])
     inside[arms == ARMS.index("holdout")] = every[none]
     business = arms == ARMS.index("business_as_usual")
-    inside[business] = every[usual[business]]
+    inside[business] = every[none if usual is None else usual[business]]
     return inside
 
 
-def overall(share: Shares, policy: Numbers, eligible: np.ndarray[Any, Any], none: int, usual: Positions) -> Numbers:
+def overall(
+    share: Shares, policy: Numbers, eligible: np.ndarray[Any, Any], none: int, usual: Positions | None = None
+) -> Numbers:
     """Give the probability of each action over all that is drawn, the arm included: shape (subjects, actions)."""
     mixed = share.policy * policy + share.random * eligible / eligible.sum(axis=1, keepdims=True)
     mixed[:, none] += share.holdout
-    mixed[np.arange(len(mixed)), usual] += share.business_as_usual
+    mixed[np.arange(len(mixed)), none if usual is None else usual] += share.business_as_usual
     return np.asarray(mixed, dtype=np.float64)
