@@ -9,8 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 from tests.serve.conftest import BASE, NOW, order
 
-from nextbest import operations, verbs
+from nextbest import operations
 from nextbest.errors import LedgerError, ModelError
+from nextbest.policies.live.engine import Engine
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -25,7 +26,7 @@ def test_decide_answers_with_what_is_in_the_log(admin: TestClient) -> None:
     reply = admin.post("/v1/decide", json=DECIDE).json()
     assert set(reply) == {
         *("decision_id", "action_id", "choice_probability", "response_probability", "expected_value"),
-        *("reason", "arm", "degraded", "policy_version", "model_versions"),
+        *("reason", "arm", "degraded", "policy_version", "model_versions", "logged"),
     }
     logged = admin.get(f"/v1/decisions/{reply['decision_id']}").json()
     shared = set(reply) & set(logged)
@@ -50,18 +51,20 @@ def test_a_no_binds_the_next_decision(admin: TestClient) -> None:
     assert admin.post("/v1/consent", json=no).json()["version"] == before + 1
 
 
+@pytest.mark.parametrize("step", ["propose", "settle"])
 @pytest.mark.parametrize("fault", [ModelError("damaged"), ValueError("nan"), KeyError("x"), OSError(28, "full")])
 def test_a_fault_is_a_degraded_none_not_an_error(
-    admin: TestClient, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    admin: TestClient, monkeypatch: pytest.MonkeyPatch, fault: Exception, step: str
 ) -> None:
     """Whatever breaks inside a decision, the answer is 200 with none, degraded, and is counted."""
 
     def broken(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(verbs, "decide_one", broken)
+    monkeypatch.setattr(Engine, step, broken)
     answer = admin.post("/v1/decide", json=DECIDE)
-    assert (answer.status_code, answer.json()["action_id"], answer.json()["degraded"]) == (200, "none", True)
+    reply = answer.json()
+    assert (answer.status_code, reply["action_id"], reply["degraded"], reply["logged"]) == (200, "none", True, False)
     assert "nextbest_degraded_total 1" in admin.get("/metrics").text
 
 

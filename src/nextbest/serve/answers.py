@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +10,14 @@ import msgspec
 from starlette.responses import PlainTextResponse, Response
 
 from nextbest import operations, verbs
-from nextbest.errors import NextbestError, UsageError
 from nextbest.serve import bodies, public
 from nextbest.serve.openapi import describe
-from nextbest.types import NO_ACTION, Outcome
+from nextbest.types import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nextbest.serve.service import Asked, Service
-    from nextbest.types import Decision
 
 _log = logging.getLogger("nextbest")
 _SOURCE = "api"

@@ -1,0 +1,139 @@
+"""What a service needs to decide live: the engine of a workspace, the words of a request, and one commit for many.
+
+The HTTP service uses this file as it uses `verbs.py` and `operations.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextbest.errors import ConflictError, UsageError
+from nextbest.policies.live.ask import Ask, Offer, Offers
+from nextbest.policies.live.chosen import Chosen
+from nextbest.policies.live.proposal import Proposal
+from nextbest.types import Decision
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+
+    from nextbest.ledger import Ledger
+    from nextbest.policies.live.engine import Engine
+
+__all__ = [
+    "Ask",
+    "Chosen",
+    "Made",
+    "Offer",
+    "Offers",
+    "Proposal",
+    "Wanted",
+    "engine",
+    "keyed",
+    "nothing",
+    "table",
+    "write",
+]
+
+Made = Chosen | Decision
+
+_AGAIN = "This Idempotency-Key came before with another body. Use a new key for a new request."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One proposal to be written; with an idempotency key, its name and the digest of its request."""
+
+    proposal: Proposal
+    key: str = ""
+    request: str = ""
+
+
+def engine(ledger: Ledger) -> Engine:
+    """Give the engine that decides for a workspace in this process."""
+    from nextbest.policies.live.engine import Engine
+
+    return Engine(ledger)
+
+
+def nothing(using: Engine, ask: Ask) -> Decision:
+    """Give the answer when a request could not be ranked or logged: nothing is done, and that is not on record."""
+    return using.nothing(ask, "What the decision needs is broken or cannot be written, so nothing is done.")
+
+
+def table(ids: Sequence[str], names: Sequence[str], values: Sequence[Sequence[float]]) -> Offers:
+    """Give candidates in compact form; raises `UsageError` unless there is a row per id and a number per name."""
+    width = len(names)
+    if (values or width) and (len(values) != len(ids) or any(len(row) != width for row in values)):
+        raise UsageError(f"'values' needs {len(ids)} rows of {width} numbers, one per id and name.")
+    flat = np.fromiter(chain.from_iterable(values), np.float64, len(ids) * width)
+    return Offers(ids=tuple(ids), names=tuple(names), values=flat.reshape(len(ids), width))
+
+
+def keyed(ledger: Ledger, name: str, request: bytes) -> tuple[str, str]:
+    """Give what an idempotency key and a request are stored as: keyed hashes."""
+    from nextbest.ledger.workspace import digest
+
+    return digest(ledger, name), digest(ledger, request.hex())
+
+
+def write(
+    ledger: Ledger, using: Engine, group: Sequence[Wanted], encode: Callable[[Sequence[Made]], bytes]
+) -> Future[list[Any]]:
+    """Settle and log many proposals in one commit; resolves after it.
+
+    Gives per proposal its decisions; with an idempotency key that came before, its first reply as bytes, or a
+    `ConflictError`. A first reply is kept in the same commit, as `encode` gives it.
+    """
+    return ledger.journal.submit(lambda connection: _written(ledger, using, connection, group, encode))
+
+
+def _written(
+    ledger: Ledger,
+    using: Engine,
+    connection: sqlite3.Connection,
+    group: Sequence[Wanted],
+    encode: Callable[[Sequence[Made]], bytes],
+) -> list[Any]:
+    if not any(wanted.key for wanted in group):
+        return list(using.settle(connection, [wanted.proposal for wanted in group]))
+    answers: list[Any] = [_before(connection, wanted) for wanted in group]
+    first: dict[str, int] = {}
+    for i, wanted in enumerate(group):
+        if wanted.key and answers[i] is None:
+            first.setdefault(wanted.key, i)
+    new = [i for i, w in enumerate(group) if answers[i] is None and first.get(w.key, i) == i]
+    for i, made in zip(new, using.settle(connection, [group[i].proposal for i in new]), strict=True):
+        answers[i] = made
+        if group[i].key:
+            _keep(ledger, connection, group[i], encode(made), subject_id=made[0].subject_id)
+    for i, wanted in enumerate(group):
+        if answers[i] is None:
+            same = group[first[wanted.key]].request == wanted.request
+            answers[i] = answers[first[wanted.key]] if same else ConflictError(_AGAIN)
+    return answers
+
+
+def _before(connection: sqlite3.Connection, wanted: Wanted) -> bytes | ConflictError | None:
+    from nextbest.ledger import idempotency
+
+    if not wanted.key:
+        return None
+    try:
+        return idempotency.lookup(connection, wanted.key, wanted.request)
+    except ConflictError as error:
+        return error
+
+
+def _keep(ledger: Ledger, connection: sqlite3.Connection, wanted: Wanted, reply: bytes, *, subject_id: str) -> None:
+    from nextbest.ledger import idempotency
+
+    now = ledger.clock()
+    idempotency.prune(connection, before=now - timedelta(days=idempotency.KEPT_DAYS))
+    idempotency.store(connection, wanted.key, wanted.request, reply, now=now, subject_id=subject_id)

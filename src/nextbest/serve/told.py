@@ -1,0 +1,49 @@
+"""How a decision is told to whoever asked for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+
+from nextbest.serve import bodies
+from nextbest.types import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nextbest.deciding import Made
+
+
+def decided(made: Sequence[Made]) -> bodies.DecideReply:
+    """Give the reply for the positions of one request, in their order."""
+    first = made[0]
+    chosen = first.chosen if isinstance(first, Decision) else first
+    return bodies.DecideReply(
+        decision_id=first.decision_id,
+        action_id=first.action_id,
+        choice_probability=first.choice_probability,
+        response_probability=chosen.response_probability,
+        expected_value=chosen.expected_value,
+        reason=first.reason,
+        arm=first.arm,
+        degraded=first.degraded,
+        policy_version=first.policy_version,
+        model_versions=dict(first.model_versions),
+        logged=not isinstance(first, Decision) or bool(first.context.get("logged", True)),
+        decisions=[_place(d) for d in made] if len(made) > 1 else UNSET,
+    )
+
+
+def _place(made: Made) -> bodies.PlaceReply:
+    chosen = made.chosen if isinstance(made, Decision) else made
+    return bodies.PlaceReply(
+        position=made.position,
+        decision_id=made.decision_id,
+        action_id=made.action_id,
+        choice_probability=made.choice_probability,
+        response_probability=chosen.response_probability,
+        expected_value=chosen.expected_value,
+        reason=made.reason,
+        degraded=made.degraded,
+    )
