@@ -18,6 +18,9 @@ MESSAGE = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("expected_value", pa.float64()),
         pa.field("valid_until", pa.timestamp("us", tz="UTC")),
+        # What a mail carries as its headers of these names (RFC 8058); null without a [server] public_url.
+        pa.field("list_unsubscribe", pa.string()),
+        pa.field("list_unsubscribe_post", pa.string()),
     ]
 )
 

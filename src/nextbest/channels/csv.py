@@ -30,6 +30,7 @@ _BLANK_START = r"[\t\r\n]"
 DANGEROUS = f"^'*(?:{_SPACES}{_START}|{_BLANK_START})"
 GUARDED = f"^'+(?:{_SPACES}{_START}|{_BLANK_START})"
 ENDINGS = (".csv", ".parquet")
+LATER = ("list_unsubscribe", "list_unsubscribe_post")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,9 @@ def _plain(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 (an Arrow array)
 
 def _as(written: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
     """Give what a file already holds in the types of what is added; raises `ChannelError` for another kind of file."""
+    late = [name for name in LATER if name in schema.names and name not in written.column_names]
+    for name in late:  # a file of an earlier version: what it had no column for is empty
+        written = written.append_column(name, pa.nulls(written.num_rows, pa.string()))
     try:
         return written.select(schema.names).cast(schema)
     except (KeyError, pa.ArrowInvalid) as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.channels import MESSAGE
+from nextbest.errors import ConfigError
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
     from nextbest.types import Action, Play
 
+_MESSAGES = frozenset({"outbound", "money"})  # what is sent to a person; a page's own content has no list to leave
 _COLUMNS = ("decision_id", "subject_id", "action_id", "ts", "reason", "play", "mode", "candidates", "policy_version")
 PEOPLE = ("subject_id", "email", "phone", "timezone", "country")
 
@@ -46,8 +49,32 @@ def outgoing(ledger: Ledger, play: Play) -> pa.Table:
         "reason": rows["reason"],
         "expected_value": _chosen_value(rows),
         "valid_until": pa.nulls(n, MESSAGE.field("valid_until").type),
+        **_unsubscribing(ledger, play, rows, actions),
     }
     return pa.table(columns, schema=MESSAGE).append_column("decided_ts", rows["ts"])
+
+
+def _unsubscribing(ledger: Ledger, play: Play, rows: pa.Table, actions: Mapping[str, Action]) -> dict[str, pa.Array]:
+    """Give the headers with which a message says how to end it: a link of its own per person, play and channel."""
+    from nextbest.ledger import unsubscribe
+
+    url = ledger.config.server.public_url
+    if url and urlsplit(url).scheme not in {"https", "http"}:
+        raise ConfigError(f"[server] public_url is '{url}'. It is an address such as https://next.example.com.")
+    headers: list[tuple[str | None, str | None]] = []
+    for subject_id, action_id in zip(rows["subject_id"].to_pylist(), rows["action_id"].to_pylist(), strict=True):
+        action = actions.get(action_id)
+        if not url or action is None or action.action_class not in _MESSAGES:
+            headers.append((None, None))
+            continue
+        link = unsubscribe.Link(
+            subject_id=subject_id, play=play.name, purpose=play.purpose, channel=action.channel or unsubscribe.ANY
+        )
+        headers.append(unsubscribe.headers(ledger.secret, url, link))
+    return {
+        "list_unsubscribe": pa.array([h[0] for h in headers], pa.string()),
+        "list_unsubscribe_post": pa.array([h[1] for h in headers], pa.string()),
+    }
 
 
 def _newest(log: pa.Table) -> pa.Table:

@@ -16,18 +16,22 @@ app.command(key)
 @key.command
 def create(
     *,
-    scope: Literal["decide", "ingest", "read", "admin"],
-    days: Annotated[int | None, Parameter(help="End the key after so many days.")] = None,
+    scope: Literal["decide", "ingest", "read", "admin", "write"],
+    expires: Annotated[str | None, Parameter(help="A date such as 2027-01-31, or days such as 30d.")] = None,
+    rate: Annotated[float | None, Parameter(help="Requests per second, instead of [server] rate.")] = None,
+    kind: Annotated[tuple[str, ...], Parameter(help="For write: a kind of event that a page may hand in.")] = (),
+    origin: Annotated[tuple[str, ...], Parameter(help="For write: a page's origin, https://shop.example.")] = (),
     common: Common = COMMON,
 ) -> None:
     """Make a key; it is shown once and stored only as a hash.
 
-    Example: nextbest key create --scope decide --days 90
+    Example: nextbest key create --scope decide --expires 90d
+    Example: nextbest key create --scope write --origin https://shop.example --kind page_view
     """
     from nextbest import operations
 
     with workspace(common) as ledger:
-        key_id, secret = operations.create_key(ledger, scope, days=days)
+        key_id, secret = operations.create_key(ledger, scope, expires=expires, rate=rate, kinds=kind, origins=origin)
     render.show({"id": key_id, "key": secret, "scopes": [scope]}, as_json=common.json)
 
 

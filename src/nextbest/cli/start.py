@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from nextbest.cli import render
 from nextbest.cli.app import COMMON, Common, app
+from nextbest.errors import UsageError
 
 if TYPE_CHECKING:
     from nextbest.ledger import Ledger
@@ -39,7 +40,7 @@ def demo(
     if common.json:
         render.document({"workspace": folder, "seconds": _seconds(stages), "stages": _by_name(stages)})
     if serve:
-        return _serve(demonstration.workspace(folder), port)
+        return _serve(demonstration.workspace(folder), port=port)
     return 0
 
 
@@ -64,7 +65,7 @@ def up(
             render.document({"workspace": ledger.path, "seconds": _seconds(stages), "stages": _by_name(stages)})
     finally:
         ledger.close()
-    return _serve(_open_or_create(common.workspace or Path()), port) if serve else 0
+    return _serve(_open_or_create(common.workspace or Path()), port=port) if serve else 0
 
 
 @app.command(sort_key=3)
@@ -89,15 +90,36 @@ def serve_command(
         bool, Parameter(negative="", help="A proxy in front speaks TLS; listen beyond loopback.")
     ] = False,
     workers: Annotated[int, Parameter(help="Processes that share the port; one per core is enough.")] = 1,
-    common: Common = COMMON,
+    workspaces: Annotated[
+        tuple[Path, ...],
+        Parameter(name=["--workspace", "-w"], help="Workspace folder; several are served side by side."),
+    ] = (),
 ) -> int:
     """Answer decisions over HTTP, and show today's list.
 
     Example: nextbest serve --port 8000
+    Example: nextbest serve -w north -w south
     """
+    ledgers = _all_workspaces(workspaces)
+    return _serve(*ledgers, port=port, host=host, behind_proxy=behind_proxy, workers=workers)
+
+
+def _all_workspaces(folders: Iterable[Path]) -> list[Ledger]:
+    """Open the workspaces that are named, or the nearest one, and those that its `[server] workspaces` adds."""
     from nextbest import operations
 
-    return _serve(operations.open(common.workspace), port, host=host, behind_proxy=behind_proxy, workers=workers)
+    ledgers = [operations.open(folder) for folder in folders] or [operations.open()]
+    opened = {ledger.path for ledger in ledgers}
+    if len(opened) < len(ledgers):
+        raise UsageError("A workspace is named twice. Name each one once.")
+    for name in ledgers[0].config.server.workspaces:
+        ledger = operations.open(ledgers[0].path / name)
+        if ledger.path in opened:
+            ledger.close()
+        else:
+            opened.add(ledger.path)
+            ledgers.append(ledger)
+    return ledgers
 
 
 def _open_or_create(folder: Path) -> Ledger:
@@ -127,15 +149,19 @@ def _by_name(stages: list[Stage]) -> dict[str, Any]:
     return {s.name: {"seconds": s.seconds, **s.figures} for s in stages}
 
 
-def _serve(ledger: Ledger, port: int, *, host: str = "127.0.0.1", behind_proxy: bool = False, workers: int = 1) -> int:
+def _serve(*ledgers: Ledger, port: int, host: str = "127.0.0.1", behind_proxy: bool = False, workers: int = 1) -> int:
     service = importlib.import_module("nextbest.serve")  # a sibling room: met by its name, at run time only
-    token = secrets.token_urlsafe(24)
-    link = f"http://{host}:{port}/?token={token}"
-    told = f"\nToday's list: {link}\nThe link holds a first-run token. Stop with Ctrl+C."
+    tokens = [secrets.token_urlsafe(24) for _ in ledgers]
+    links = [
+        f"Today's list{f' of {ledger.config.name}' if len(ledgers) > 1 else ''}: http://{host}:{port}/?token={token}"
+        for ledger, token in zip(ledgers, tokens, strict=True)
+    ]
+    told = "\n".join(["", *links, "The link holds a first-run token. Stop with Ctrl+C."])
     where = {"host": host, "port": port, "behind_proxy": behind_proxy, "announce": lambda: render.say(told)}
     if workers == 1:
-        service.run(ledger, token=token, **where)
+        service.run(*ledgers, token=tokens, **where)
     else:
-        ledger.close()  # each worker opens it for itself
-        service.run_workers([ledger.path], workers=workers, tokens=[token], **where)
+        for ledger in ledgers:
+            ledger.close()  # each worker opens it for itself
+        service.run_workers([ledger.path for ledger in ledgers], workers=workers, tokens=tokens, **where)
     return 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nextbest.ledger import consent, links
+from nextbest.ledger.consent import ANY
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import sqlite3
 
     from nextbest.ledger.workspace import Ledger
+
+__all__ = ["ANY", "Link", "follow", "headers", "read", "refuse", "token"]
 
 _USE = "unsubscribe"
 PATH = "/u/"
