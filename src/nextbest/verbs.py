@@ -223,27 +223,21 @@ def measure(
     outcome: str,
     method: str = "randomised",
     level: float = 0.95,
-    policy: str = "",
-    settings: Mapping[str, str] | None = None,
-    as_if: Sequence[str] = (),
-    by: str = "",
-    estimator: str = "",
+    **other: Any,  # noqa: ANN401 (policy, settings, as_if, by, estimator: of the method "replay")
 ) -> Effect:
     """Give what the play earned per subject against its holdout, with an interval, or why that cannot be told.
 
-    With the method "replay": what another *policy* would have earned per decision, or the same with other *settings*
-    or rules (*as_if*: "holdout=0", "lever.mail=0.5", "cap=1 in 7 days"); *by* splits by a feature as served.
+    With the method "replay": what another `policy` would have earned per decision, or the same with other `settings`
+    or rules (`as_if`: "holdout=0", "lever.mail=0.5", "cap=1 in 7 days"); `by` splits by a feature as served.
     """
     from nextbest.measures.play import measure_play
-    from nextbest.policies.target import alternative
     from nextbest.recipes.replayed import replay_play
 
     chosen = find_play(ledger, play)
     if method == REPLAY:
-        other = alternative(chosen, policy=policy, settings=settings, as_if=as_if)
-        return replay_play(ledger, other, outcome=outcome, by=by, estimator=estimator, level=level)
-    if policy or settings or as_if or by or estimator:
-        raise UsageError("Another policy, settings, as_if, by and estimator belong to the method 'replay'.")
+        return replay_play(ledger, chosen, outcome=outcome, level=level, **other)
+    if other:
+        raise UsageError(f"{', '.join(other)}: asked of the method 'replay' only. Add --method replay.")
     return measure_play(ledger, chosen, outcome=outcome, method=method, level=level)
 
 

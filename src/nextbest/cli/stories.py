@@ -165,6 +165,9 @@ def measure(said: Document) -> Iterator[str]:
     if said["status"] != "ok":
         yield f"{said['outcome']}: {said['status'].replace('_', ' ')}. {said['why']}"
         return
+    if said["design"] == "off_policy":
+        yield from _replayed(said)
+        return
     low, high = said["low"], said["high"]
     verdict = "it may be nought: the interval holds 0" if low <= 0 <= high else "the interval does not hold 0"
     yield (
@@ -174,6 +177,34 @@ def measure(said: Document) -> Iterator[str]:
     )
     if said["why"]:
         yield f"  {said['why']}"
+
+
+def _replayed(said: Document) -> Iterator[str]:
+    """Tell what another policy would have earned, what it rests on, and for whom."""
+    low, high, more, known = said["low"], said["high"], said["estimate"], said["details"]
+    verdict = "It may be nought: the interval holds 0." if low <= 0 <= high else "The interval does not hold 0."
+    yield (
+        f"Had '{known['policy']}' run, each {known['per']} would have earned {abs(more):,.4g} {said['outcome']} "
+        f"{'less' if more < 0 else 'more'} ({said['level']:.0%} interval {low:+,.4g} to {high:+,.4g}): "
+        f"{known['value']['estimate']:,.4g} instead of {known['logged']['estimate']:,.4g}. {verdict}"
+    )
+    yield (
+        f"  from {said['n']:,} {known['per']}s, worth {known['effective_n']:,.0f} of this policy's own; "
+        f"by {known['estimator']}; the heaviest 1% hold {known['weight_in_top_percent']:.0%} of the weight; "
+        f"{known['supported']:.1%} of what it would do was tried."
+    )
+    if "arms" in known:
+        yield f"  {known['arms']}"
+    for name, each in known.get("groups", {}).items():
+        yield f"  {name}: {_group(each)}"
+    if said["why"]:
+        yield f"  {said['why']}"
+
+
+def _group(said: Document) -> str:
+    if said["status"] != "ok":
+        return f"{said['status'].replace('_', ' ')}. {said['why']}"
+    return f"{said['estimate']:+,.4g} ({said['low']:+,.4g} to {said['high']:+,.4g}), {said['n']:,}"
 
 
 def explain(said: Document) -> Iterator[str]:

@@ -84,7 +84,7 @@ def arm_statistics(table: pa.Table, *, outcome: str, treatment: str) -> dict[str
                 f"The table has no column '{name}' for the {what}.{nearest(name, known)} Columns: {', '.join(known)}."
             )
             raise UsageError(message)
-    value = _numbers(table[outcome], outcome)
+    value = numbers(table[outcome], outcome)
     arm = pc.utf8_trim_whitespace(pc.cast(table[treatment], pa.string()))
     answered = pc.cast(pc.not_equal(value, 0.0), pa.int64())
     rows = pa.table({"arm": arm, "value": value, "square": pc.multiply(value, value), "answered": answered})
@@ -106,8 +106,8 @@ def arm_statistics(table: pa.Table, *, outcome: str, treatment: str) -> dict[str
     }
 
 
-def _numbers(column: pa.ChunkedArray, name: str) -> Any:  # noqa: ANN401 (an Arrow array)
-    """Give an outcome as numbers: booleans and yes/no are 1 and 0."""
+def numbers(column: pa.ChunkedArray, name: str) -> Any:  # noqa: ANN401 (an Arrow array)
+    """Give an outcome as float64: booleans and yes/no are 1 and 0; raises `DataError` for anything else."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         folded = pc.utf8_lower(pc.utf8_trim_whitespace(column))
         yes, no = pc.is_in(folded, pa.array(_YES)), pc.is_in(folded, pa.array(_NO))

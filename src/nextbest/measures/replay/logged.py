@@ -26,7 +26,8 @@ class Batch:
     `chosen` is the column of the action taken, `probability` its logged chance; `logged` the chances of all actions
     (n, k), or None where only the taken one is known; `eligible` (n, k) what could have been taken at all. `subject`
     numbers subjects from 0. `facts` (n, d) describe the subject, `cell_facts` (n, k, e) subject and action.
-    `request` and `position` tell the places of one page apart; `group` is what results are split by.
+    `request` and `position` tell the places of one page apart; `group` is what results are split by; `place` is the
+    number of the first row in the log.
     """
 
     reward: Numbers
@@ -40,6 +41,7 @@ class Batch:
     request: Codes | None = None
     position: Codes | None = None
     group: Codes | None = None
+    place: int = 0
 
     def __len__(self) -> int:
         """Give the number of decisions."""

@@ -49,7 +49,7 @@ def why_not(rows: Rows, known: dict[str, Any]) -> str:
     """Say why the log cannot tell what the policy would have earned; '' when it can."""
     if known["unsupported"] > MOST_UNSUPPORTED:
         return (
-            f"{known['unsupported']:.1%} of what this policy would do could never happen in the log (its chance was 0): "
+            f"{known['unsupported']:.1%} of what this policy would do could never happen in the log (chance 0): "
             f"at most {MOST_UNSUPPORTED:.0%} may. Let the play explore more, or give it a random arm, and ask later."
         )
     least = min(known["effective_n"], known["effective_subjects"])

@@ -1,0 +1,135 @@
+"""What another policy would have earned on a play's log: its chances from policies, the comparison from measures.
+
+nextbest measure win_back --outcome revenue_30d --method replay --policy greedy --set explore=0
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextbest.features import expression
+from nextbest.measures.replay.evaluate import evaluate, untold
+from nextbest.measures.replay.support import MOST_WITHOUT
+from nextbest.measures.sample_ratio import sample_ratio
+from nextbest.policies import arms
+from nextbest.policies.target import Alternative, alternative
+from nextbest.recipes.replayed_rows import PLAIN, reader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nextbest.ledger import Ledger
+    from nextbest.ledger.replayed import Logged
+    from nextbest.ledger.statistics import Happened
+    from nextbest.types import Action, Effect, Play, Status
+
+_MANY_ACTIONS = 20  # from so many on, actions of one category are also weighed together
+
+
+def replay_play(
+    ledger: Ledger,
+    play: Play,
+    *,
+    outcome: str,
+    level: float = 0.95,
+    by: str = "",
+    estimator: str = "",
+    **changes: Any,  # noqa: ANN401 (policy, settings, as_if: of `policies.target.alternative`)
+) -> Effect:
+    """Give what an alternative would have earned per decision less what the play earned, or why nobody can tell.
+
+    Without changes the play is judged as it is configured now. `by` splits by a feature or piece of context as served,
+    or by arm, policy_version, action_id.
+    """
+    from nextbest.ledger import replayed, statistics
+
+    other = alternative(play, **changes)
+    happened = statistics.happened(ledger, outcome, days=play.goal_days)
+    names = _names(other, by)
+    log = replayed.logged(ledger, play.name, happened, as_of=ledger.clock(), features=bool(names))
+    head = {"policy": other.words, "arms": _arms_in_words(other), "decisions": log.counts, "window_days": happened.days}
+    status, why = _unusable(play, log, happened)
+    if why:
+        found = untold(status, why, log.rows.num_rows, level=level, details=head)
+        return replace(found, outcome=outcome, play=play.name)
+    read = reader(log.rows, other, names=names, by=by)
+    found = evaluate(
+        read.batches,
+        read.target,
+        level=level,
+        estimator=estimator,
+        categories=_categories(read.actions),
+        groups=read.groups,
+    )
+    details = {**head, **found.details, "cost_per_decision": read.costs()}
+    said = (found.why, *other.remarks, _hindsight(log)) if found.status == "ok" else (found.why,)
+    return replace(found, outcome=outcome, play=play.name, why=" ".join(filter(None, said)), details=details)
+
+
+def _names(other: Alternative, by: str) -> tuple[str, ...]:
+    wanted = {name for text in other.conditions() if text.strip() for name in expression.parse(text).columns}
+    return tuple(sorted(wanted | ({by} if by and by not in PLAIN else set())))
+
+
+def _unusable(play: Play, log: Logged, happened: Happened) -> tuple[Status, str]:
+    """Say why the log cannot be judged at all, with the status; '' when it can."""
+    counts = log.counts
+    if not counts["decisions"]:
+        return "not_enough_data", f"Play '{play.name}' has no live decisions in the log. Decide first."
+    due = counts["decisions"] - counts["pending"]
+    if not due:
+        known = f"outcomes are known up to {happened.end:%Y-%m-%d}" if happened.end else "no outcome is known"
+        why = f"All {counts['pending']:,} decisions are still pending, and pending is not no: an outcome counts within "
+        return "cannot_tell", f"{why}{happened.days:g} days, and {known}. Load or record what came since, or ask later."
+    without = counts["degraded"] + counts["without_probability"]
+    if without > MOST_WITHOUT * due:
+        why = (
+            f"{without:,} of {due:,} decisions have no chance on record that can be used ({counts['degraded']:,} "
+            f"degraded); they are no random part of the log, and at most {MOST_WITHOUT:.0%} may be left out."
+        )
+        return "cannot_tell", why
+    return "cannot_tell", _uneven(play, log.rows)
+
+
+def _uneven(play: Play, rows: pa.Table) -> str:
+    """Say that the arms, or the actions, do not have the sizes with which they were drawn; '' when they have."""
+    each = rows.group_by(["subject_id", "arm"], use_threads=False).aggregate([])
+    counted = {v["values"]: v["counts"] for v in each["arm"].value_counts().to_pylist()}
+    share = arms.shares(play)
+    design: dict[str, float] = {name: getattr(share, name) for name in arms.ARMS}
+    ratio = sample_ratio(counted, design)
+    if set(counted) - {name for name, wanted in design.items() if wanted > 0}:
+        return ""  # the play's shares were others when this was logged
+    return "" if ratio.ok else ratio.why
+
+
+def _hindsight(log: Logged) -> str:
+    many = log.counts["hindsight"]
+    if not many:
+        return ""
+    return (
+        f"{many:,} of these decisions were made when what followed was already known, so nobody was given anything: "
+        "this tests the measurement, it is not what a policy earns."
+    )
+
+
+def _arms_in_words(other: Alternative) -> str:
+    if other.alone:
+        return "the policy alone, without arms"
+    share = arms.shares(other.play)
+    parts = [f"{getattr(share, n):.0%} {n.replace('_', ' ')}" for n in arms.ARMS if getattr(share, n) > 0]
+    return "with the play's arms: " + ", ".join(parts)
+
+
+def _categories(actions: tuple[Action, ...]) -> Any:  # noqa: ANN401 (an array, or None)
+    """Give a code per action, the same for the same texts among its features; None where it would say nothing."""
+    if len(actions) < _MANY_ACTIONS:
+        return None
+    texts = [
+        tuple(sorted((k, v) for k, v in a.features.items() if isinstance(v, str))) or (("id", a.id),) for a in actions
+    ]
+    kinds = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+    return np.array([kinds[text] for text in texts], dtype=np.int64) if len(kinds) < len(actions) else None

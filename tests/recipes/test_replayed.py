@@ -1,0 +1,239 @@
+"""What another policy would have earned on a play's own log."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nextbest import operations, verbs
+from nextbest.errors import UsageError
+from nextbest.ledger import decisions
+from nextbest.recipes.replayed_rows import within
+from nextbest.types import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = timedelta(days=40)
+IDS = ("mail", "call", "none")
+PLAY = """
+[plays.hello]
+goal_days = 7
+holdout = 0.1
+random = 0.3
+policy = { name = "greedy", explore = 0.2 }
+actions = [{ id = "mail", class = "outbound", cost = 1.0 }, { id = "call", class = "outbound", cost = 4.0 }]
+"""
+N = 3000
+COSTS = (1.0, 4.0, 0.0)
+
+
+class Shop:
+    """A workspace whose log was drawn from known chances, and whose outcomes follow a known law."""
+
+    def __init__(self, path: Path, *, degraded: float = 0.0, wait: timedelta = LATER) -> None:
+        people, drawn, responses = (np.random.default_rng(s) for s in np.random.SeedSequence(5).spawn(3))
+        self.now = NOW
+        self.ledger = operations.create(path, config_text=PLAY, clock=lambda: self.now)
+        young = people.random(N) < 0.5
+        worth = np.column_stack([np.where(young, 10.0, 6.0), np.where(young, 6.0, 12.0), np.full(N, 5.0)])
+        worth -= COSTS
+        best = np.eye(3)[worth.argmax(axis=1)]
+        policy = 0.8 * best + 0.2 / 3
+        logged = 0.6 * policy + 0.3 / 3
+        logged[:, 2] += 0.1
+        self.logged = logged
+        arm = drawn.choice(["policy", "random", "holdout"], N, p=[0.6, 0.3, 0.1])
+        given = np.where((arm == "policy")[:, None], policy, np.where((arm == "random")[:, None], 1 / 3, np.eye(3)[2]))
+        action = (drawn.random(N)[:, None] >= given.cumsum(axis=1)).sum(axis=1).clip(max=2)
+        self.chance = np.column_stack([np.where(young, 0.5, 0.2), np.where(young, 0.3, 0.4), np.full(N, 0.1)])
+        self.answered = responses.random(N) < self.chance[np.arange(N), action]
+        rows = self._rows(worth, action, arm, young)
+        rows["degraded"] = [i < degraded * N for i in range(N)]
+        decisions.log_table(self.ledger, "hello", pa.table(rows).cast(decisions.DECISION_SCHEMA), consent_version=0)
+        self.now = NOW + LATER
+        verbs.record(self.ledger, list(self._outcomes()))
+        self.now = NOW + wait
+
+    def value(self, policy: np.ndarray) -> float:
+        """Give what a policy earns per decision in truth."""
+        return float((policy * self.chance).sum(axis=1).mean())
+
+    def _rows(self, worth: np.ndarray, action: np.ndarray, arm: np.ndarray, young: np.ndarray) -> dict[str, Any]:
+        at = np.arange(N)
+        candidates = [
+            [
+                {"action_id": a, "removed_by": None, "response_probability": float(worth[i, j] / 20),
+                 "expected_value": float(worth[i, j]), "cost": COSTS[j],
+                 "choice_probability": float(self.logged[i, j])}
+                for j, a in enumerate(IDS)
+            ]
+            for i in at
+        ]  # fmt: skip
+        empty = dict.fromkeys(decisions.DECISION_SCHEMA.names)
+        shared = {
+            "play": "hello", "mode": "live", "context": "{}", "seed": 0, "consent_version": 0, "latency_us": 0,
+            "policy_version": "v1", "model_versions": "{}", "reason": "", "request_id": "r", "position": 1,
+        }  # fmt: skip
+        rows = {name: [shared.get(name)] * N for name in empty}
+        rows |= {
+            "decision_id": [f"d{i}" for i in at],
+            "subject_id": [f"s{i}" for i in at],
+            "ts": [NOW] * N,
+            "arm": arm.tolist(),
+            "action_id": [IDS[j] for j in action],
+            "choice_probability": self.logged[at, action].tolist(),
+            "candidates": candidates,
+            "features": [json.dumps({"young": float(y), "town": "Bonn" if y else "Ulm"}) for y in young],
+        }
+        self.worth = worth
+        return rows
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        for i in np.flatnonzero(self.answered).tolist():
+            yield Outcome(outcome_id=f"o{i}", subject_id=f"s{i}", ts=NOW + timedelta(days=1), name="bought")
+        yield Outcome(outcome_id="last", subject_id="stranger", ts=NOW + timedelta(days=30), name="bought")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Give one shop for the tests that only read."""
+    made = Shop(tmp_path_factory.mktemp("shop") / "w")
+    yield made
+    made.ledger.close()
+
+
+def ask(shop: Shop, **changes: Any) -> Any:
+    """Measure a change by replay."""
+    return verbs.measure(shop.ledger, "hello", outcome="bought", method="replay", **changes)
+
+
+def test_a_greedy_policy_without_arms_earns_what_it_would_in_truth(shop: Shop) -> None:
+    """The interval of greedy without exploration or arms holds the known difference to what was logged."""
+    effect = ask(shop, policy="greedy", settings={"explore": "0"}, as_if=("holdout=0", "random=0"))
+    truth = shop.value(np.eye(3)[shop.worth.argmax(axis=1)])
+    assert effect.status == "ok", effect.why
+    assert effect.low < truth - shop.value(shop.logged) < effect.high
+    assert effect.details["value"]["low"] < truth < effect.details["value"]["high"]
+    assert effect.high - effect.low < 0.1
+    assert (effect.design, effect.baseline, effect.n) == ("off_policy", "the logged policy", N)
+
+
+def test_the_policy_that_was_logged_changes_nothing(shop: Shop) -> None:
+    """The play as it is has the logged chances, so every weight is 1 and inverse propensity gives the mean itself."""
+    effect = ask(shop)
+    assert effect.details["max_weight"] == pytest.approx(1.0)
+    ips = effect.details["estimators"]["ips"]["estimate"]
+    assert ips == pytest.approx(float(shop.answered.mean()))
+    assert effect.estimate == pytest.approx(0.0, abs=0.02)
+
+
+def test_a_rule_takes_candidates_away(shop: Shop) -> None:
+    """Mail for the young only: the chances are those of the play with that eligibility, on the features as served."""
+    effect = ask(shop, as_if=("eligibility.mail=young > 0.5", "without=call", "random=0", "holdout=0"))
+    young = shop.chance[:, 0] > 0.4
+    policy = np.where(young[:, None], [0.9, 0.0, 0.1], [0.0, 0.0, 1.0])
+    assert effect.details["value"]["low"] < shop.value(policy) < effect.details["value"]["high"]
+    assert effect.details["cost_per_decision"]["other"] == pytest.approx(0.9 * young.mean())
+
+
+def test_a_lever_and_a_cost_change_what_is_best(shop: Shop) -> None:
+    """With a lever of 0 on both actions nothing is worth more than nothing, and none is done for everyone."""
+    effect = ask(shop, settings={"explore": "0"}, as_if=("lever.mail=0", "lever.call=0", "random=0", "holdout=0"))
+    assert effect.details["cost_per_decision"]["other"] == 0
+    dearer = ask(shop, settings={"explore": "0"}, as_if=("cost.mail=100", "cost.call=100", "random=0", "holdout=0"))
+    assert dearer.details["value"] == effect.details["value"]
+
+
+def test_results_are_split_by_a_feature_as_served(shop: Shop) -> None:
+    """Each town has its own effect, the larger first, and the numbers add up to all."""
+    groups = ask(shop, settings={"explore": "0"}, by="town").details["groups"]
+    assert set(groups) == {"Bonn", "Ulm"}
+    assert sum(g["n"] for g in groups.values()) == N
+
+
+def test_pending_is_not_no(tmp_path: Path) -> None:
+    """Decisions whose window has not passed are not judged, and the answer says that they are pending."""
+    shop = Shop(tmp_path / "w", wait=timedelta(days=2))
+    effect = ask(shop)
+    shop.ledger.close()
+    assert effect.status == "cannot_tell"
+    assert "pending is not no" in effect.why
+
+
+def test_degraded_decisions_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    """More than one decision in twenty without a usable chance: nobody can tell."""
+    shop = Shop(tmp_path / "w", degraded=0.1)
+    effect = ask(shop)
+    shop.ledger.close()
+    assert effect.status == "cannot_tell"
+    assert "no chance on record" in effect.why
+
+
+def test_arms_of_the_wrong_size_are_refused(tmp_path: Path) -> None:
+    """A play whose arms are not drawn in their shares has lost subjects, and is not judged."""
+    shop = Shop(tmp_path / "w")
+    uneven = PLAY.replace("random = 0.3", "random = 0.2")
+    (tmp_path / "w" / "nextbest.toml").write_text(uneven, encoding="utf-8")
+    shop.ledger.close()
+    with operations.open(tmp_path / "w", clock=lambda: NOW + LATER) as ledger:
+        effect = verbs.measure(ledger, "hello", outcome="bought", method="replay")
+    assert effect.status == "cannot_tell"
+    assert "sizes they were designed to have" in effect.why
+
+
+def test_what_was_never_tried_is_not_told(shop: Shop) -> None:
+    """A capped, unexplored log says nothing of a policy that does what it never did."""
+    effect = ask(shop, policy="rules", settings={}, as_if=("random=0", "holdout=0"))
+    assert effect.status == "ok"  # every action was tried
+    assert effect.details["unsupported"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"as_if": ("holdot=0",)}, "holdout"),
+        ({"as_if": ("lever.mial=1",)}, "mail"),
+        ({"as_if": ("cap=often",)}, "1 in 7 days"),
+        ({"as_if": ("random=lots",)}, "takes a number"),
+        ({"settings": {"explor": "0"}}, "explore"),
+        ({"estimator": "magic"}, "estimator"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(shop: Shop, change: dict[str, Any], match: str) -> None:
+    """A misspelt change is refused with what was meant."""
+    with pytest.raises(UsageError, match=match):
+        ask(shop, **change)
+
+
+def test_other_methods_take_no_alternative(shop: Shop) -> None:
+    """A policy asked of the randomised comparison is refused, not ignored."""
+    with pytest.raises(UsageError, match="--method replay"):
+        verbs.measure(shop.ledger, "hello", outcome="bought", policy="greedy")
+
+
+def test_contacts_within_a_window_equal_a_slow_count() -> None:
+    """The number of a subject's contacts in the days before a decision is what a double loop counts."""
+    random = np.random.default_rng(3)
+    subject, when = random.integers(0, 9, 200), random.integers(0, 500, 200)
+    contact = random.random(200) < 0.5
+    slow = [
+        sum(contact[j] for j in range(200) if subject[j] == subject[i] and when[i] - 60 <= when[j] < when[i])
+        for i in range(200)
+    ]
+    assert within(subject, when, contact, 60.0).tolist() == slow
+
+
+def test_a_cap_counts_logged_contacts(shop: Shop) -> None:
+    """A cap of none at all leaves nothing but none."""
+    effect = ask(shop, as_if=("cap=0 in 7 days", "random=0", "holdout=0"))
+    assert effect.details["cost_per_decision"]["other"] == 0
+    assert "of which there would have been fewer" in effect.why
