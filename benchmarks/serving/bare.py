@@ -40,7 +40,7 @@ class Body(msgspec.Struct):
 
 def application(model: Path) -> Any:  # noqa: ANN401 (an ASGI application)
     """Give the application."""
-    booster = lightgbm.Booster(model_file=str(model), params={"num_threads": 1})
+    booster = lightgbm.Booster(model_file=str(model))
     decoder = msgspec.json.Decoder(Body)
     headers = [(b"content-type", b"application/json")]
 
