@@ -70,6 +70,14 @@ def test_the_strictest_of_several_failures_counts() -> None:
     assert effects(["features", "caps"], mail) == ("rank", "none")
 
 
+def test_money_that_goes_over_a_channel_waits_where_a_message_would() -> None:
+    """A coupon by e-mail is not sent while the clock or the log fails; without a model it is the default's turn."""
+    coupon = act("coupon", "money", channel="email")
+    assert closes(["clock"], coupon, default="coupon") == RULE + "clock"
+    assert closes(["log"], coupon, default="coupon") == RULE + "log"
+    assert closes(["model"], coupon, default="coupon") is None
+
+
 def test_money_falls_back_to_the_last_approved_value_and_without_one_to_the_list_price() -> None:
     """The default price is taken at the approved amount; where approvals cannot be relied on, at the declared one."""
     price = act("price", "money", amount=10.0)

@@ -150,7 +150,7 @@ def test_unreadable_consent_is_a_no(
     served: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """When permission cannot be read, nobody is contacted and no money is spent; a banner may be shown."""
-    ledger = served()
+    ledger = served('holdout = 0.0\ndefault = "banner"')
     monkeypatch.setattr(Permits, "removed", raising(error))
     one = decide(ledger)
     assert {a for a, rule in removed(one).items() if rule == "consent:unreadable"} >= {"mail", "call"}

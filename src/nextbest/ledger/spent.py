@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nextbest.ledger.statements import load
-from nextbest.ledger.times import to_micros
+from nextbest.ledger.times import from_micros, to_micros
 
 if TYPE_CHECKING:
     import sqlite3
@@ -75,3 +75,9 @@ def decided_amount(connection: sqlite3.Connection, decision_id: str, action_id: 
 def approve(connection: sqlite3.Connection, play: str, action_id: str, *, amount: float, by: str, ts: datetime) -> None:
     """Put an amount on record inside the caller's transaction."""
     connection.execute(load(_FILE, "approve"), (play, action_id, to_micros(ts), amount, by))
+
+
+def last_logged(connection: sqlite3.Connection) -> datetime | None:
+    """Give the moment of the decision that was logged last, or None."""
+    found = connection.execute(load(_FILE, "last_logged")).fetchone()
+    return from_micros(found[0]) if found else None

@@ -22,3 +22,6 @@ ON CONFLICT (play, action_id, ts) DO UPDATE SET amount = excluded.amount, by = e
 
 -- name: decided
 SELECT action_features, context FROM decision WHERE decision_id = ?;
+
+-- name: last_logged
+SELECT ts FROM decision ORDER BY rowid DESC LIMIT 1;

@@ -19,14 +19,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nextbest.errors import LedgerError, UsageError, unknown
-from nextbest.ledger import decisions
+from nextbest.ledger import decisions, faults
 from nextbest.ledger.workspace import new_id
 from nextbest.policies.live.ask import Offers, compact
+from nextbest.policies.live.clock import watch
 from nextbest.policies.live.compiled import LIFT, Compiled, compile_play
+from nextbest.policies.live.guard import Guard
 from nextbest.policies.live.known import Known, known
 from nextbest.policies.live.menu import Menu, described, menu
-from nextbest.policies.live.proposal import DEAL, Proposal, own_removals, ranks, row_of
+from nextbest.policies.live.proposal import DEAL, Proposal, own_removals, row_of
+from nextbest.policies.live.ranking import ranked
 from nextbest.policies.live.settle import Group, settle_one
+from nextbest.policies.live.tally import Tally
 from nextbest.types import ANY_ITEM, NO_ACTION, Candidate, Decision
 
 if TYPE_CHECKING:
@@ -64,6 +68,9 @@ class Engine:
         self._know = know
         self._salt = salt
         self._lock = threading.Lock()
+        self._guard = Guard()
+        self._watch = watch(ledger)
+        self.tally = Tally()
         self._compiled: dict[str, tuple[Play, object, Compiled]] = {}
         self._menus: dict[tuple[str, tuple[str, ...]], Menu] = {}
 
@@ -72,12 +79,15 @@ class Engine:
         started = time.perf_counter_ns()
         now = self.ledger.clock()
         compiled = self.compiled(self._play(ask.play), now)
+        begun = time.perf_counter_ns()  # a play is made ready once a day: that is not the ranking's time
         shown, offers, left_out = self._offered(compiled, ask)
         about = self._know(self.ledger, ask.subject_id, compiled.wanted, ask.context)
         row = row_of(compiled, ask, about)
-        state = self._state(compiled)
         names, values = described(compiled.actions, shown, offers)
-        worth = ranks(compiled, row, shown, state, Offers(ids=shown.ids, names=names, values=values))
+        brought = Offers(ids=shown.ids, names=names, values=values)
+        state, worth, failures = ranked(
+            compiled, ask, row, shown, brought, state=self._state, guard=self._guard, started=begun
+        )
         early, late = own_removals(self.ledger, compiled, row, now, degraded=worth.degraded)
         meant = (about.features.get("subject_type") == DEAL) == (compiled.play.subject_type == DEAL)
         return Proposal(
@@ -98,16 +108,20 @@ class Engine:
             learner="" if state is None else state.version,
             ts=now,
             started=started,
+            failures=failures,
         )
 
     def settle(self, connection: sqlite3.Connection, proposals: Sequence[Proposal]) -> list[tuple[Chosen, ...]]:
         """Give the decided positions per proposal, logged and chained, inside the caller's write transaction."""
-        group = Group(self.ledger, connection)
+        group = Group(self.ledger, connection, self._watch)
         made = [settle_one(group, proposal) for proposal in proposals]
+        faults.at("log", made)
         rows = [chosen.row() for slate in made for chosen in slate if chosen.mode != "replay"]
         decisions.log_rows(connection, rows, group.reached)
         for till in group.tills.values():
             till.close()
+        degraded = sum(slate[0].degraded for slate in made)
+        self.tally.add(len(made), group.fallen, degraded=degraded)
         return made
 
     def decide(self, ask: Ask) -> tuple[Decision, ...]:
@@ -128,13 +142,27 @@ class Engine:
                 (slate,) = self.ledger.journal.write(lambda connection: self.settle(connection, [proposal]))
         except FAULTS as error:
             _log.error("decide %s: not logged: %s", ask.play, type(error).__name__)
-            return (self.nothing(ask, UNLOGGED),)
+            return (self.unlogged(proposal),)
         return tuple(chosen.decision() for chosen in slate)
 
     def submit(self, asks: Sequence[Ask]) -> Future[list[tuple[Chosen, ...]]]:
         """Propose all, and settle them in one step of the next commit; the future resolves when they are durable."""
         proposals = [self.propose(ask) for ask in asks]
         return self.ledger.journal.submit(lambda connection: self.settle(connection, proposals))
+
+    def unlogged(self, proposal: Proposal) -> Decision:
+        """Give what may be done although nothing can be logged: a page's default, a task, the list price, or nothing.
+
+        The gates are read as they stand; it is counted, and never learnt from.
+        """
+        try:
+            with self.ledger.journal.read() as connection:
+                chosen = settle_one(Group(self.ledger, connection, self._watch, ("log",)), proposal)[0]
+        except FAULTS:
+            return self.nothing(proposal.ask, UNLOGGED)
+        self.tally.add(1, ("log",))
+        made = replace(chosen.decision(), choice_probability=None, context={**proposal.ask.context, "logged": False})
+        return made if made.action_id != NO_ACTION else self.nothing(proposal.ask, UNLOGGED)
 
     def nothing(self, ask: Ask, why: str, ts: datetime | None = None) -> Decision:
         """Give the answer when the ledger fails: nothing is done, and the answer says that it is not on record."""

@@ -121,7 +121,7 @@ class Answer:
     @property
     def context(self) -> dict[str, Any]:
         """What a degraded decision adds to the context that is logged and replied."""
-        told: dict[str, Any] = {"failures": list(self.failures)}
+        told: dict[str, Any] = {}
         if self.amount is not None:
             told["amount"] = self.amount
         if self.queued:
@@ -135,11 +135,19 @@ def effects(failures: Collection[Failure], action: Action) -> tuple[Effect, ...]
     """Give what each failure does to an action; `none` stays whatever fails."""
     if action.id == NO_ACTION:
         return tuple("rank" for _ in failures)
-    return tuple(TABLE[failure, action.action_class] for failure in failures)
+    return tuple(_effect(failure, action) for failure in failures)
+
+
+def _effect(failure: Failure, action: Action) -> Effect:
+    """Give one cell; money that goes over a channel reaches a person, so it waits where a message would."""
+    reaching = TABLE[failure, "outbound"]
+    if action.action_class == "money" and action.channel and reaching in ("hold", "none"):
+        return reaching
+    return TABLE[failure, action.action_class]
 
 
 def closes(failures: Sequence[Failure], action: Action, *, default: str, previous: bool = False) -> str | None:
-    """Give the rule `failsafe:<failure>` that takes a candidate away, or None where it stays.
+    """Give the rule `failsafe:<failure>` that takes a candidate away, or None where it stays; `none` always stays.
 
     *default* is the play's; *previous* says that a verified model or policy of before is ranking now.
     """
@@ -192,9 +200,9 @@ def _chosen(
     best = next((i for i in ranked if i in rankable or i == NO_ACTION), NO_ACTION)
     if best != NO_ACTION:
         return best, "best"
-    if default in standing and default != NO_ACTION:
-        return default, "default"
     waiting = sorted(i for i, a in standing.items() if "turn" in effects(failures, a))
+    if default in standing and default not in (*waiting, NO_ACTION):
+        return default, "default"
     return (waiting[turn % len(waiting)], "turn") if waiting else (NO_ACTION, "none")
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nextbest.policies.draw import Numbers
     from nextbest.policies.live.ask import Ask, Offers
     from nextbest.policies.live.compiled import Compiled
+    from nextbest.policies.live.failsafe import Failure
     from nextbest.policies.live.known import Known
     from nextbest.policies.live.learning import State
 
@@ -64,6 +65,7 @@ class Proposal:
     learner: str
     ts: datetime
     started: int
+    failures: tuple[Failure, ...] = ()
 
 
 def row_of(compiled: Compiled, ask: Ask, known: Known) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def _quiet(ledger: Ledger, compiled: Compiled, row: Mapping[str, Any], now: date
 
 
 def ranks(compiled: Compiled, row: Mapping[str, Any], shown: Menu, state: State | None, described: Offers) -> Ranks:
-    """Give what each candidate is expected to do and to earn:
+    """Give what each candidate is expected to do and to earn; `ValueError` where a model gives no numbers:
 
     worth = none + (response - response of none) x value x margin x weight x lever - cost
     """
@@ -123,8 +125,9 @@ def ranks(compiled: Compiled, row: Mapping[str, Any], shown: Menu, state: State 
         response, spread, degraded = _by_lift(compiled, row, shown)
     else:
         response, spread = state.response(row, described)
-        degraded = not bool(np.isfinite(response).all())
-        response = np.where(np.isfinite(response), response, 0.0) if degraded else response
+        if len(response) != len(shown.ids) or not (np.isfinite(response).all() and np.isfinite(spread).all()):
+            raise ValueError("the model gave something other than one number per candidate")
+        degraded = False
     factor = _factor(compiled, row, shown)
     if factor is None:
         worth = response * money - shown.cost

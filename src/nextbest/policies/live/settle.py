@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nextbest.errors import LedgerError
-from nextbest.ledger import switches
+from nextbest.ledger import faults, spent, switches
+from nextbest.ledger.backup import RESTORING
 from nextbest.ledger.permits import Permits
 from nextbest.ledger.times import to_micros
 from nextbest.ledger.workspace import new_id
@@ -26,6 +28,7 @@ from nextbest.policies.gates import (
 from nextbest.policies.live import words
 from nextbest.policies.live.chance import fingerprint, uniform
 from nextbest.policies.live.chosen import Chosen
+from nextbest.policies.live.fallback import Fallen, failing, fall, taken
 from nextbest.policies.live.limits import Priced, Till, amount_of
 from nextbest.policies.live.proposal import AUDIENCE
 from nextbest.policies.live.weighing import HOLDOUT, POLICY, RANDOM, USUAL, Arms, best, inside, policy
@@ -36,9 +39,12 @@ if TYPE_CHECKING:
 
     from nextbest.ledger import Ledger
     from nextbest.policies.draw import Numbers
+    from nextbest.policies.live.clock import Watch
+    from nextbest.policies.live.failsafe import Answer, Failure
     from nextbest.policies.live.menu import Flags
     from nextbest.policies.live.proposal import Proposal
 
+_TURNS = count()
 CHOSEN_ABOVE, GPC = "chosen_above", "consent:gpc"
 _DAY = 86_400_000_000
 
@@ -46,8 +52,16 @@ _DAY = 86_400_000_000
 class Group:
     """What one transaction has read and made so far: switches, permissions, contacts, money; used by one thread."""
 
-    def __init__(self, ledger: Ledger, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        connection: sqlite3.Connection,
+        clock: Watch | None = None,
+        failures: tuple[Failure, ...] = (),
+    ) -> None:
         self.ledger, self.connection = ledger, connection
+        self.failures = (*failures, *self._failures(clock))
+        self.fallen: list[str] = []
         self.permits = self._permits()
         self.stops = self._stops()
         self.tills: dict[str, Till] = {}
@@ -67,6 +81,16 @@ class Group:
         except (sqlite3.Error, LedgerError):
             return switches.Stops(everything=True)
 
+    def _failures(self, clock: Watch | None) -> tuple[Failure, ...]:
+        """Give what is wrong for everybody: a restore under way, a clock that cannot be trusted."""
+        found: list[Failure] = ["restored"] if (self.ledger.path / RESTORING).exists() else []
+        try:
+            if clock is not None and clock.suspect(self.ledger.clock(), last_logged=spent.last_logged(self.connection)):
+                found.append("clock")
+        except (sqlite3.Error, LedgerError):
+            found.append("clock")
+        return tuple(found)
+
     def till(self, proposal: Proposal) -> Till:
         """Give the till of the proposal's time zone."""
         key = str(proposal.compiled.zone)
@@ -83,8 +107,13 @@ def settle_one(group: Group, proposal: Proposal) -> tuple[Chosen, ...]:
         removed[at] = NOT_OFFERED
     if group.stops and proposal.shown.items:
         _stopped_items(group, proposal, removed)
-    _limits(group, proposal, removed)
-    return _Slate(group, proposal, removed).decide()
+    failures = failing(proposal, removed, group.failures) if proposal.inside else ()
+    fallen = None
+    if failures:
+        till, play = group.till(proposal), proposal.compiled.play.name
+        fallen = fall(proposal, removed, failures, lambda action_id: till.approved(play, action_id))
+        group.fallen.append(failures[0])
+    return _Slate(group, proposal, removed, fallen).decide()
 
 
 def _rules(group: Group, proposal: Proposal) -> list[str | None]:
@@ -136,6 +165,7 @@ def _permissions(group: Group, proposal: Proposal, rules: list[str | None]) -> l
         if group.permits is None:
             raise LedgerError("Permissions could not be read.")
         ids = group.permits.ids(proposal.known.subject_id)
+        faults.at("consent", ids)
         found = group.permits.removed(ids, purpose=compiled.play.purpose, channels=channels)
     except (sqlite3.Error, LedgerError):
         found = [CONSENT_UNREADABLE] * len(channels)
@@ -157,6 +187,7 @@ def _caps(group: Group, proposal: Proposal, rules: list[str | None], ids: list[s
         if group.permits is None:
             raise LedgerError("Contacts could not be counted.")
         known = group.permits.ids(proposal.known.subject_id) if ids is None else ids
+        faults.at("caps", known)
         since = now - max(cap.days for cap, _ in caps) * _DAY
         contacts = group.permits.contacts(known, since=since) + group.made.get(known[0], [])
     except (sqlite3.Error, LedgerError):
@@ -171,14 +202,14 @@ def _caps(group: Group, proposal: Proposal, rules: list[str | None], ids: list[s
                 rules[i] = rules[i] or cap_rule(cap)
 
 
-def _limits(group: Group, proposal: Proposal, removed: list[str | None]) -> None:
+def _limits(group: Group, proposal: Proposal, removed: list[str | None], fallen: Fallen | None) -> None:
     """Apply the hard limits outside the model to what is left."""
     hard = proposal.compiled.hard
     if hard is None:
         return
     shown, declared = proposal.shown, proposal.compiled.actions
     priced = [
-        Priced(shown.ids[i], declared[kind], shown.costs[i], _amount(proposal, i))
+        Priced(shown.ids[i], declared[kind], shown.costs[i], _amount(proposal, i, fallen))
         for i, kind in enumerate(shown.kinds.tolist())
         if removed[i] is None
     ]
@@ -186,7 +217,9 @@ def _limits(group: Group, proposal: Proposal, removed: list[str | None]) -> None
         removed[shown.index[action_id]] = rule
 
 
-def _amount(proposal: Proposal, at: int) -> float | None:
+def _amount(proposal: Proposal, at: int, fallen: Fallen | None) -> float | None:
+    if fallen is not None and at in fallen.amounts:
+        return fallen.amounts[at]
     action = proposal.compiled.actions[proposal.shown.kinds[at]]
     if proposal.values is not None and "amount" in proposal.names:
         given = float(proposal.values[at, proposal.names.index("amount")])
@@ -201,6 +234,7 @@ class _Slate:
     group: Group
     proposal: Proposal
     removed: list[str | None]
+    fallen: Fallen | None
 
     def decide(self) -> tuple[Chosen, ...]:
         """Give one row per position; `none` ends the slate."""
@@ -209,11 +243,12 @@ class _Slate:
         arm = _arm(compiled, words_of)
         share = compiled.share
         arms = Arms((share.policy, share.random, share.business_as_usual, share.holdout), proposal.shown.none)
-        allowed = np.array([rule is None for rule in self.removed])
         made: list[Chosen] = []
         request_id = proposal.ask.request_id or (new_id("r") if proposal.ask.count > 1 else "")
         for position in range(1, proposal.ask.count + 1):
-            p, degraded = policy(compiled, proposal.shown, proposal.ranks, allowed, proposal.row)
+            self._close(made)
+            allowed = np.array([rule is None for rule in self.removed])
+            p, degraded, instead = self._weighed(allowed)
             explored = p > 0 if degraded else allowed
             usual = self._usual(allowed, position)
             mixed = arms.mixed(p, explored, usual)
@@ -222,15 +257,34 @@ class _Slate:
             chosen = self._row(
                 request_id, position, arm, at, allowed=allowed, mixed=mixed, seed=seed, degraded=degraded
             )
+            if instead is not None:
+                chosen = replace(chosen, **_told(chosen, arm, instead))
             made.append(chosen)
             self._note(chosen)
-            if at == proposal.shown.none or position == proposal.ask.count:
+            if at == proposal.shown.none or position == proposal.ask.count or instead is not None:
                 break
             arms = arms.given(p, explored, usual, at)
             self.removed[at] = CHOSEN_ABOVE
-            allowed = allowed.copy()
-            allowed[at] = False
         return tuple(made)
+
+    def _close(self, made: list[Chosen]) -> None:
+        """Apply caps and limits again for each position: what was chosen above has used them up."""
+        if made and made[-1].reaches and made[-1].mode == "live":
+            rules: list[str | None] = [None] * len(self.proposal.compiled.actions)
+            _caps(self.group, self.proposal, rules, None)
+            for at, kind in enumerate(self.proposal.shown.kinds.tolist()):
+                self.removed[at] = self.removed[at] or rules[kind]
+        _limits(self.group, self.proposal, self.removed, self.fallen)
+
+    def _weighed(self, allowed: Flags) -> tuple[Numbers, bool, Answer | None]:
+        """Give the probabilities of what is allowed; where a part has failed, those of what the table takes."""
+        proposal = self.proposal
+        if self.fallen is None:
+            return *policy(proposal.compiled, proposal.shown, proposal.ranks, allowed, proposal.row), None
+        at, instead = taken(proposal, self.removed, self.fallen, turn=next(_TURNS))
+        p = np.zeros(len(allowed))
+        p[at] = 1.0
+        return p, True, instead
 
     def _usual(self, allowed: Flags, position: int) -> int:
         """Give what business as usual takes: what the caller does, else the habit, where it is allowed."""
@@ -342,7 +396,7 @@ class _Slate:
             action,
             action_id=chosen.action_id,
             cost=chosen.costs[chosen.at],
-            amount=_amount(self.proposal, chosen.at),
+            amount=_amount(self.proposal, chosen.at, self.fallen),
         )
         if chosen.reaches:
             ts = to_micros(chosen.ts)
@@ -350,6 +404,12 @@ class _Slate:
             self.group.reached.append(
                 (chosen.subject_id, ts, chosen.decision_id, action.channel, play, chosen.action_id)
             )
+
+
+def _told(chosen: Chosen, arm: int, instead: Answer) -> dict[str, Any]:
+    """Give what a decision says that fell back; who is held out is held out whatever fails."""
+    told = chosen.reason if arm in (USUAL, HOLDOUT) else instead.reason
+    return {"reason": told, "context": {**chosen.context, **instead.context}}
 
 
 def _arm(compiled: Any, words_of: tuple[int, int]) -> int:  # noqa: ANN401
