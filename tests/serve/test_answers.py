@@ -26,7 +26,7 @@ def test_decide_answers_with_what_is_in_the_log(admin: TestClient) -> None:
     reply = admin.post("/v1/decide", json=DECIDE).json()
     assert set(reply) == {
         *("decision_id", "action_id", "choice_probability", "response_probability", "expected_value"),
-        *("reason", "arm", "degraded", "policy_version", "model_versions", "logged"),
+        *("reason", "arm", "degraded", "policy_version", "model_versions", "logged", "outcome_token"),
     }
     logged = admin.get(f"/v1/decisions/{reply['decision_id']}").json()
     shared = set(reply) & set(logged)

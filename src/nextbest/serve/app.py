@@ -19,9 +19,10 @@ from nextbest import doors
 from nextbest.errors import NextbestError
 from nextbest.serve import reading
 from nextbest.serve.bodies import EraseBody, EraseReply, Reply
-from nextbest.serve.gate import WHO, Door, Gate, public_host
-from nextbest.serve.limits import FAILURES_S, Buckets, Limits
+from nextbest.serve.gate import WHO, Door, Gate
+from nextbest.serve.limits import FAILURES_S, PAGE, PAGE_S, Buckets, Limits
 from nextbest.serve.metrics import Metrics
+from nextbest.serve.origins import public_host
 from nextbest.serve.public import subjects
 from nextbest.serve.replies import JSON, failed, problem, refused
 from nextbest.serve.routes import ROUTES, Route
@@ -66,9 +67,10 @@ def create_app(
     limits = Limits(
         callers=Buckets(server.rate, workers=workers),
         failures=Buckets(server.failures, seconds=FAILURES_S, workers=workers),
+        pages=Buckets(PAGE, seconds=PAGE_S, workers=workers),
     )
     known = {name for one in ledgers for name in (*one.config.server.hosts, *public_host(one.config.server.public_url))}
-    return Gate(doors, routes=ROUTES, hosts={*known, *hosts}, limits=limits)
+    return Gate(doors, routes=ROUTES, hosts={*known, *hosts}, limits=limits, proxied=secure)
 
 
 def _own(shared: Path | None, number: int) -> Path | None:

@@ -158,6 +158,7 @@ class PlaceReply(Reply, frozen=True, kw_only=True):
     expected_value: float | None
     reason: str
     degraded: bool
+    outcome_token: str
 
 
 class DecideReply(Reply, frozen=True, kw_only=True):
@@ -177,6 +178,7 @@ class DecideReply(Reply, frozen=True, kw_only=True):
     policy_version: str
     model_versions: dict[str, str]
     logged: bool = True
+    outcome_token: str
     decisions: list[PlaceReply] | UnsetType = UNSET
 
 

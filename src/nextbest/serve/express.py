@@ -13,13 +13,14 @@ import secrets
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import msgspec
 from anyio import to_thread
 
-from nextbest import deciding
+from nextbest import deciding, doors
 from nextbest.errors import ConflictError, NextbestError, UnknownNameError, UsageError
 from nextbest.serve import bodies, told
 from nextbest.serve.batcher import Batcher
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from nextbest.serve.service import Service
+    from nextbest.serve.service import Service, Who
 
 PATH = "/v1/decide"
 LIMIT = 256 * 1024
@@ -92,6 +93,8 @@ class Express:
             head = _head(scope["headers"])
             raw = await _read(receive)
             body = _parse(raw)
+            if head.gpc and self._service.ledger.config.consent.gpc == "record":
+                await self._heed(scope[WHO], body.subject_id)
             found = await self._decided(_ask(body, head), head, raw, scope[WHO].name)
         except Refusal as refusal:
             return refused(refusal)
@@ -102,7 +105,7 @@ class Express:
         first = found[0]
         seconds = time.perf_counter() - started
         self._service.metrics.decision(arm=first.arm, mode=body.mode, degraded=first.degraded, seconds=seconds)
-        return _encoded(found)
+        return self._encoded(found)
 
     async def _decided(self, ask: deciding.Ask, head: Head, raw: bytes, who: str) -> Sequence[deciding.Made] | bytes:
         """Give the decisions once they are durable, or the reply that an idempotency key had before.
@@ -144,7 +147,20 @@ class Express:
         return found
 
     def _write(self, group: Sequence[deciding.Wanted]) -> Future[list[Any]]:
-        return deciding.write(self._service.ledger, self._engine, group, _encoded)
+        return deciding.write(self._service.ledger, self._engine, group, self._encoded)
+
+    def _encoded(self, made: Sequence[deciding.Made]) -> bytes:
+        """Give the reply: the first position, and all of them when there is more than one."""
+        return msgspec.json.encode(told.decided(made, token=partial(doors.outcome_token, self._service.ledger)))
+
+    async def _heed(self, who: Who, subject_id: str) -> None:
+        """Record what `Sec-GPC: 1` says where that is asked for; this decision keeps to it even if that fails."""
+        if who.csrf:  # the browser of an operator speaks for nobody else
+            return
+        try:
+            await to_thread.run_sync(doors.objected, self._service.ledger, (subject_id,))
+        except NextbestError as error:
+            _log.error("sec-gpc: %s", type(error).__name__)
 
 
 def _head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
@@ -226,8 +242,3 @@ def _offer(given: str | bodies.OfferBody) -> deciding.Offer:
     if isinstance(given, str):
         return deciding.Offer(action_id=given)
     return deciding.Offer(action_id=given.action_id, features=given.features)
-
-
-def _encoded(made: Sequence[deciding.Made]) -> bytes:
-    """Give the reply: the first position, and all of them when there is more than one."""
-    return msgspec.json.encode(told.decided(made))

@@ -11,7 +11,6 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from anyio import to_thread
 from starlette.datastructures import Headers
@@ -21,7 +20,9 @@ from starlette.routing import compile_path
 
 from nextbest import doors
 from nextbest.errors import LedgerError
+from nextbest.serve import origins
 from nextbest.serve.callers import Callers
+from nextbest.serve.public import WRITE
 from nextbest.serve.replies import problem, refused
 from nextbest.serve.service import SCOPES, Refusal, Who
 from nextbest.serve.sessions import COOKIE, Sessions
@@ -54,7 +55,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 _RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-_PASSES_S = 0.5  # as long as a key is remembered: a revocation ends it everywhere within a second
+_PASSES_S = 0.4  # beside the half second for which a key is remembered: a revocation ends it within a second
 _MOST_PASSES = 1024
 _READ = frozenset({b"host", b"origin", b"authorization", b"cookie", b"x-csrf-token"})
 WELCOME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
@@ -91,11 +92,12 @@ class Gate:
     """An ASGI application that lets nothing through to a workspace unless it may pass."""
 
     def __init__(
-        self, doors: Sequence[Door], *, routes: Sequence[Route], hosts: Collection[str], limits: Limits
+        self, doors: Sequence[Door], *, routes: Sequence[Route], hosts: Collection[str], limits: Limits, proxied: bool
     ) -> None:
         self._doors = tuple(doors)
         self._callers = Callers([d.ledger for d in doors])
         self._limits = limits
+        self._proxied = proxied
         self._hosts = frozenset(h.lower() for h in hosts)
         self._origins = frozenset(o for d in doors for o in d.origins)
         self._routes = [(compile_path(r.path)[0], r) for r in routes]
@@ -117,7 +119,14 @@ class Gate:
             app = refused(refusal)
         except LedgerError as error:
             app = problem(503, error.code, "The workspace cannot be read now.")
-        await app(scope, receive, _with_headers(send))
+        await app(scope, receive, _with_headers(send, self._page_headers(scope)))
+
+    def _page_headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """Give what lets a page of a known origin read its answer, also when that is a refusal."""
+        if not self._origins or (request := Request(scope)).headers.get("origin") not in self._origins:
+            return []
+        routes = [r for pattern, r in self._routes if pattern.match(scope["path"])]
+        return [(name.encode(), value.encode()) for name, value in origins.allowing(request, routes).items()]
 
     def _known(self, scope: Scope) -> ASGIApp | None:
         """Give the application for a request that looks like one that passed just now; only the rate is asked again.
@@ -155,8 +164,10 @@ class Gate:
     async def _passed(self, request: Request) -> ASGIApp:
         """Give the application that answers: the workspace's, or an answer of the gate itself."""
         self._check_host(request.headers)
-        self._check_origin(request.headers, self._origins)
+        origins.check(request.headers, self._origins)
         routes = [r for pattern, r in self._routes if pattern.match(request.scope["path"])]
+        if (asked := origins.preflight(request, routes)) is not None:
+            return asked
         method = "GET" if request.method == "HEAD" else request.method
         if any(r.scope == "open" and r.method == method for r in routes):
             request.scope[WHO] = NOBODY
@@ -167,9 +178,11 @@ class Gate:
         if found is None:
             return self._unknown(request)
         door, who = found
-        self._check_origin(request.headers, door.origins)
+        origins.check(request.headers, door.origins)
+        origins.check_page(request.headers, who)
         self._check_scope(who, routes, request.method)
         self._check_rate(door, who)
+        self._check_pages(request, who)
         request.scope[WHO] = who
         self._remember(request.scope, door, who)
         return door.app
@@ -186,27 +199,27 @@ class Gate:
 
     def _check_host(self, headers: Headers) -> None:
         given = headers.getlist("host")
-        if len(given) != 1 or _name(given[0]) not in self._hosts:
+        if len(given) != 1 or origins.host_name(given[0]) not in self._hosts:
             raise Refusal(403, "host", "This service does not answer to that host. Add it to [server] hosts.")
 
     @staticmethod
-    def _check_origin(headers: Headers, allowed: Collection[str]) -> None:
-        for origin in headers.getlist("origin"):
-            parts = urlsplit(origin)
-            own = parts.scheme in {"http", "https"} and parts.netloc.lower() == headers["host"].lower()
-            if not own and origin not in allowed:
-                raise Refusal(403, "origin", "A page of another origin may not use this service.")
-
-    @staticmethod
     def _check_scope(who: Who, routes: Sequence[Route], method: str) -> None:
-        needed = {r.scope for r in routes if r.method == method} or {r.scope for r in routes}
-        if not all(map(who.may, needed)):
+        asked = [r for r in routes if r.method == method] or routes
+        needed = {r.scope for r in asked}
+        if not all(who.may(r.scope) or (r.public and WRITE in who.scopes) for r in asked):
             raise Refusal(403, "scope", f"This key may not do that; it needs the scope {' or '.join(sorted(needed))}.")
 
     def _check_rate(self, door: Door, who: Who) -> None:
         wait = self._limits.callers.take(f"{self._doors.index(door)}\n{who.name}", rate=_rate(door, who))
         if wait:
             raise Refusal(429, "rate", f"More requests than this key may make; wait {wait} s.", Retry_After=str(wait))
+
+    def _check_pages(self, request: Request, who: Who) -> None:
+        """Let one visitor of a page say only so much: the key is everybody's."""
+        if WRITE in who.scopes:
+            wait = self._limits.pages.take(f"{who.name}\n{origins.address(request, proxied=self._proxied)}")
+            if wait:
+                raise Refusal(429, "rate", f"More than one page may say; wait {wait} s.", Retry_After=str(wait))
 
     async def _who(self, request: Request) -> tuple[Door, Who] | None:
         kind, _, key = request.headers.get("authorization", "").partition(" ")
@@ -225,7 +238,7 @@ class Gate:
         """Give the workspace of a key; an address that fails too often is asked to wait before a look-up is made."""
         found = self._callers.remembered(key)
         if found is None:
-            address = request.client.host if request.client else ""
+            address = origins.address(request, proxied=self._proxied)
             if self._limits.failures.empty(address) and not self._callers.seen(key):
                 raise Refusal(429, "rate", "Too many wrong keys came from this address.", Retry_After="1")
             found = await to_thread.run_sync(self._callers.find, key)
@@ -233,7 +246,10 @@ class Gate:
                 self._limits.failures.take(address)
                 return None
         info = found.info
-        return self._doors[found.number], Who(name=info.key_id, scopes=frozenset(info.scopes), rate=info.rate)
+        who = Who(
+            name=info.key_id, scopes=frozenset(info.scopes), rate=info.rate, kinds=info.kinds, origins=info.origins
+        )
+        return self._doors[found.number], who
 
     def _check_session(self, request: Request, who: Who) -> None:
         """Refuse an unsafe request that a foreign page may have made with the session's cookie.
@@ -260,12 +276,6 @@ def _rate(door: Door, who: Who) -> float:
     return door.ledger.config.server.rate if who.rate is None else who.rate
 
 
-def public_host(url: str) -> tuple[str, ...]:
-    """Give the host that `[server] public_url` names, if it names one."""
-    host = urlsplit(url).hostname
-    return () if host is None else (f"[{host}]" if ":" in host else host,)
-
-
 def _read_by_gate(scope: Scope) -> tuple[bytes, ...]:
     """Give the headers that the gate looks at, and the address, in their order."""
     client = scope.get("client") or ("",)
@@ -273,20 +283,12 @@ def _read_by_gate(scope: Scope) -> tuple[bytes, ...]:
     return (client[0].encode(), *read)
 
 
-def _name(host: str) -> str:
-    """Give the name in a Host header, without its port; IPv6 addresses keep their brackets."""
-    name = host.strip().lower()
-    if name.startswith("["):
-        return name.partition("]")[0] + "]"
-    return name.partition(":")[0]
-
-
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, more: list[tuple[bytes, bytes]]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = message.get("headers", ())
             names = {name for name, _ in given}
-            message["headers"] = [*given, *(pair for pair in _RAW if pair[0] not in names)]
+            message["headers"] = [*given, *(pair for pair in (*_RAW, *more) if pair[0] not in names)]
         await send(message)
 
     return sending

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST = 10_000  # names remembered; about 2 MB
 BURST_S = 2.0
 FAILURES_S = 10.0
+PAGE = 5.0  # what one visitor of a page may say a second: more than anybody clicks
+PAGE_S = 10.0
 
 
 class Buckets:
@@ -71,7 +73,8 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The buckets of one worker: what each key may ask, and how often each address may come with a wrong key."""
+    """The buckets of one worker: per key, per address that comes with wrong keys, per visitor of a page."""
 
     callers: Buckets
     failures: Buckets
+    pages: Buckets

@@ -22,8 +22,8 @@ SCOPES = frozenset({"decide", "ingest", "read", "admin"})  # what a session of t
 class Who:
     """Who calls: a key or a session of the page, and what it may do.
 
-    `csrf` is set for sessions only, `rate` for keys with their own, and `kinds` for keys of web pages: the events that
-    they may hand in.
+    `csrf` is set for sessions only, `rate` for keys with their own, `kinds` and `origins` for keys of web pages: which
+    events they may hand in, and which pages.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Who:
     csrf: str = ""
     rate: float | None = None
     kinds: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def may(self, scope: str) -> bool:
         """Say whether this caller may use routes of a scope; `admin` may use all."""

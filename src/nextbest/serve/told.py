@@ -10,13 +10,16 @@ from nextbest.serve import bodies
 from nextbest.types import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nextbest.deciding import Made
 
 
-def decided(made: Sequence[Made]) -> bodies.DecideReply:
-    """Give the reply for the positions of one request, in their order."""
+def decided(made: Sequence[Made], *, token: Callable[[str, str], str]) -> bodies.DecideReply:
+    """Give the reply for the positions of one request, in their order.
+
+    `token` gives, for a decision and its subject, what a web page needs to say what came of it.
+    """
     first = made[0]
     chosen = first.chosen if isinstance(first, Decision) else first
     return bodies.DecideReply(
@@ -31,11 +34,12 @@ def decided(made: Sequence[Made]) -> bodies.DecideReply:
         policy_version=first.policy_version,
         model_versions=dict(first.model_versions),
         logged=not isinstance(first, Decision) or bool(first.context.get("logged", True)),
-        decisions=[_place(d) for d in made] if len(made) > 1 else UNSET,
+        outcome_token=token(first.decision_id, first.subject_id),
+        decisions=[_place(d, token) for d in made] if len(made) > 1 else UNSET,
     )
 
 
-def _place(made: Made) -> bodies.PlaceReply:
+def _place(made: Made, token: Callable[[str, str], str]) -> bodies.PlaceReply:
     chosen = made.chosen if isinstance(made, Decision) else made
     return bodies.PlaceReply(
         position=made.position,
@@ -46,4 +50,5 @@ def _place(made: Made) -> bodies.PlaceReply:
         expected_value=chosen.expected_value,
         reason=made.reason,
         degraded=made.degraded,
+        outcome_token=token(made.decision_id, made.subject_id),
     )
