@@ -7,6 +7,8 @@ callers share the sync, so many small writes are cheap. Several processes may ha
 
 from __future__ import annotations
 
+import logging
+import os.path
 import queue
 import sqlite3
 import threading
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nextbest.errors import LedgerError
+from nextbest.ledger import faults
 from nextbest.ledger.migrations import migrate
 from nextbest.ledger.turns import Turns
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_logger = logging.getLogger("nextbest")
 GROUP = 256  # functions per commit; more would make the first caller wait for the last
 BUSY_MS = 10_000
 _PRAGMAS = (
@@ -35,6 +39,12 @@ _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
 )
+_WRITER = (
+    "PRAGMA cache_size = -65536",  # KiB: the leaves of the indexes, which every row touches anew
+    "PRAGMA wal_autocheckpoint = 16384",  # pages; `_Folder` is there before, so that no caller waits for it
+)
+_FOLD_S = 0.25
+_FOLD_BYTES = 4 << 20
 
 
 class Connection(sqlite3.Connection):
@@ -54,6 +64,53 @@ class _Checkpoint:
 _Work = tuple["Callable[[sqlite3.Connection], Any] | _Checkpoint | _Stop", "Future[Any]"]
 
 
+class _Folder:
+    """Folds the write-ahead log into the file beside the writing thread, a few times a second while it is long."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.lock = threading.Lock()
+        self._journal = journal
+        self._log = f"{journal.file}-wal"
+        self._wanted, self._pause, self._closed = threading.Event(), threading.Event(), False
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """Say that something was committed."""
+        if self._wanted.is_set() or not os.path.exists(self._log) or os.path.getsize(self._log) < _FOLD_BYTES:  # noqa: PTH110, PTH202 (hot path)
+            return
+        self._wanted.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="nextbest-folder", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the fold that is under way."""
+        self._closed = True
+        self._pause.set()
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        connection = self._journal._connect()  # noqa: SLF001 (a part of the journal)
+        try:
+            while self._wanted.wait() and not self._closed:
+                with self.lock:
+                    _fold(connection)
+                self._pause.wait(_FOLD_S)
+                if not self._closed:
+                    self._wanted.clear()
+        finally:
+            connection.close()
+
+
+def _fold(connection: Connection) -> None:
+    try:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    except sqlite3.Error as error:  # the writer folds by itself when the log grows long
+        _logger.warning("The journal's log could not be folded: %s", error)
+
+
 class Journal:
     """The write queue and the read connections of one SQLite file."""
 
@@ -65,6 +122,7 @@ class Journal:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._folder = _Folder(self)
         with _errors(file):
             connection = self._connect()
             try:
@@ -123,6 +181,7 @@ class Journal:
             self._queue.put((_Stop(), Future()))
         if thread is not None:
             thread.join()
+        self._folder.close()
         while not self._readers.empty():
             self._readers.get().close()
 
@@ -145,6 +204,23 @@ class Journal:
         for pragma in _PRAGMAS:
             connection.execute(pragma)
         return connection
+
+    def _connect_writer(self) -> Connection:
+        connection = self._connect()
+        for pragma in _WRITER:
+            connection.execute(pragma)
+        return connection
+
+    def _serve(self, connection: Connection, group: list[_Work]) -> None:
+        """Commit the group's functions together and answer; then do the checkpoints that were asked for."""
+        writes = [(work, future) for work, future in group if callable(work)]
+        if writes:
+            _commit(connection, writes)
+        for work, future in group:
+            if isinstance(work, _Checkpoint):
+                with self._folder.lock:  # two at a time would give the later one up
+                    busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                future.set_result(not busy)
 
     def _reader(self) -> Connection:
         try:
@@ -169,10 +245,11 @@ class Journal:
             stop = isinstance(group[-1][0], _Stop)
             work = group[:-1] if stop else group
             try:
-                connection = connection or self._connect()
+                connection = connection or self._connect_writer()
                 turns = turns or Turns(self.file.parent)
                 with turns.turn():
-                    _serve(connection, work)
+                    self._serve(connection, work)
+                self._folder.wake()
             except (sqlite3.Error, OSError) as error:
                 _fail(work, error)
             if stop:
@@ -192,17 +269,6 @@ class Journal:
         return group
 
 
-def _serve(connection: Connection, group: list[_Work]) -> None:
-    """Commit the group's functions together and answer; then do the checkpoints that were asked for."""
-    writes = [(work, future) for work, future in group if callable(work)]
-    if writes:
-        _commit(connection, writes)
-    for work, future in group:
-        if isinstance(work, _Checkpoint):
-            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            future.set_result(not busy)
-
-
 def _commit(connection: Connection, writes: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]]) -> None:
     """Run each function in its savepoint, commit, and only then answer."""
     answers: list[tuple[Future[Any], Any, BaseException | None]] = []
@@ -211,6 +277,7 @@ def _commit(connection: Connection, writes: list[tuple[Callable[[sqlite3.Connect
         for fn, future in writes:
             if future.set_running_or_notify_cancel():
                 answers.append((future, *_step(connection, fn)))
+        faults.at("commit", len(answers))
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
