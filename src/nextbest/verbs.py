@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nextbest import registry
-from nextbest.errors import DataError, UsageError, unknown
+from nextbest.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,32 +69,16 @@ def load(
     play named `play` if that is given. A file that cannot be understood raises `DataError` when it is the only one;
     among others it is left out and named in `notes`.
     """
-    from nextbest.channels.files import discover
-    from nextbest.channels.reading import load_file
+    from nextbest.channels.loading import load_files
     from nextbest.ledger import compaction, identities, summary
 
-    if play is not None and kind != "decisions":
-        raise UsageError("`play` names the play of another engine's log: load it with kind='decisions'.")
-    found = discover(paths)
-    files: list[LoadedFile] = []
-    notes = list(found.notes)
-    for done, path in enumerate(found.files):
-        report = None if progress is None else _part(progress, done, len(found.files))
-        try:
-            if kind == "decisions":
-                from nextbest.channels.logs import load_log
-
-                files += load_log(ledger, path, play=play, overrides=columns, dry_run=dry_run)
-            else:
-                files += load_file(ledger, path, kind=kind, overrides=columns, dry_run=dry_run, progress=report)
-        except DataError as error:
-            if len(found.files) == 1:
-                raise
-            notes.append(f"{path.name} was left out: {error}")
+    files, notes = load_files(
+        ledger, paths, kind=kind, overrides=columns, play=play, dry_run=dry_run, progress=progress
+    )  # fmt: skip
     joined = 0 if dry_run else identities.join_duplicates(ledger)
     compaction.compact(ledger)
     known = len(summary.subjects(ledger))
-    return LoadReport(files=tuple(files), subjects=known, duplicates_joined=joined, notes=tuple(notes))
+    return LoadReport(files=files, subjects=known, duplicates_joined=joined, notes=notes)
 
 
 def load_table(ledger: Ledger, table: pa.Table, mapping: FileMapping, *, name: str) -> LoadedFile:
@@ -295,6 +279,8 @@ def explain(
 ) -> Explanation:
     """Say in sentences why a recipe predicts what it does for a subject, or why a play decided as it did.
 
+    *what* may also be the id of a decision (d_...), any one of the log.
+
     Without a subject: what the model card of a recipe says, in short (`operations.card` gives it whole). *changeable*
     and *threshold* say what may be changed to carry the prediction across; *table* is the recipe's flat table.
     """
@@ -309,6 +295,10 @@ def explain(
         if subject_id is None:
             raise UsageError(f"For whom? Say whose decision of the play '{what}' is to be explained.")
         return explain_latest_decision(ledger, what, identities.resolve(ledger, subject_id))
+    if subject_id is None and what.startswith("d_"):
+        from nextbest.trust.decision_reasons import explain_logged
+
+        return explain_logged(ledger, what)
     if what not in (*registry.names("recipes"), *ledger.config.recipes):
         raise unknown("recipe or play", what, [*registry.names("recipes"), *plays(ledger)])
     fitted, moment = store.latest(ledger, what), _moment(ledger, as_of)
@@ -388,10 +378,6 @@ def _recipe(ledger: Ledger, recipe: Recipe | str, settings: Mapping[str, Any]) -
         return recipe
     made: Recipe = registry.make("recipes", recipe, {**ledger.config.recipes.get(recipe, {}), **settings})
     return made
-
-
-def _part(progress: Progress, done: int, total: int) -> Progress:
-    return lambda share: progress((done + share) / total)
 
 
 __all__ = [

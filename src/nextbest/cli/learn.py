@@ -90,11 +90,12 @@ def explain(
     out: Annotated[Path | None, Parameter(help="Without a subject: write the model card as .html or .json.")] = None,
     common: Common = COMMON,
 ) -> None:
-    """Say why: a recipe's prediction, or a play's decision, for one subject; without a subject, the model's card.
+    """Say why: a prediction or a play's decision for one subject, or one decision (d_...); a recipe alone: its card.
 
     Example: nextbest explain churn c42
     Example: nextbest explain churn --out card.html
     Example: nextbest explain win_back jane@example.com
+    Example: nextbest explain d_0123 --json
     """
     from nextbest import operations, verbs
 
@@ -105,9 +106,12 @@ def explain(
         told = verbs.explain(
             ledger, what, subject, as_of=as_of, table=table, changeable=columns, threshold=threshold
         )  # fmt: skip
+    is_card = subject is None and "decision_id" not in told.details
+    if out is not None and not is_card:
+        raise UsageError("--out writes the model card, which is about a recipe. Keep a decision with --json > FILE.")
     if out is not None:
         render.say(f"Written to {operations.write_card(told.details, out)}.")
-    render.show(told if subject is not None else _card_of(told, common), as_json=common.json, story="explain")
+    render.show(_card_of(told, common) if is_card else told, as_json=common.json, story="explain")
 
 
 @app.command(sort_key=14)

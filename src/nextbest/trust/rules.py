@@ -17,7 +17,28 @@ _WORDS = {
     "audience": "the person is not in the play's audience",
     "not_offered": "the caller did not offer it",
     "cap:unreadable": "the number of contacts could not be read",
+    "chosen_above": "it stands higher up in the same list already",
+    "limit:amount": "no amount was given for it",
+    "limit:floor": "its amount is below the floor",
+    "limit:ceiling": "its amount is above the ceiling",
+    "limit:max_change": "its amount would move by more than a day allows",
+    "limit:budget": "the day's budget is spent",
+    "limit:budget_per_hour": "the hour's budget is spent",
 }
+_WITHOUT = {
+    "consent:denied": "Had the person not said no,",
+    "consent:unknown": "With permission on record,",
+    "eligibility": "Had its own condition held,",
+    "quiet_hours": "At another time of day,",
+    "kill_switch": "Had nobody stopped it,",
+    "suppressed": "Were the address not on the list of those never to contact,",
+    "audience": "Were the person in the play's audience,",
+    "max_per_day": "With more places a day,",
+    "max_actions": "With more places in the play,",
+    "limit:budget": "With more budget for the day,",
+    "limit:budget_per_hour": "With more budget for the hour,",
+}
+_FAILURE = "failsafe:"
 
 
 def rule_in_words(rule: str) -> str:
@@ -25,4 +46,16 @@ def rule_in_words(rule: str) -> str:
     if rule in _WORDS:
         return _WORDS[rule]
     kind, _, limit = rule.partition(":")
-    return f"the person was contacted often enough: at most {limit}" if kind == "cap" else rule
+    if kind == "cap":
+        return f"the person was contacted often enough: at most {limit}"
+    if rule.startswith(_FAILURE):
+        return f"something had failed ({limit}), and what it may do does not rest on that"
+    return f"the other engine removed it at {limit}" if kind == "pega" else rule
+
+
+def without_rule(rule: str) -> str:
+    """Give how a sentence begins about what would have been without a rule: `consent:unknown` is "With permission"."""
+    if rule in _WITHOUT:
+        return _WITHOUT[rule]
+    kind, _, limit = rule.partition(":")
+    return f"Without the cap of {limit}," if kind == "cap" else f"Without the rule '{rule}',"
