@@ -7,7 +7,6 @@ Open are `/live`, the links of messages (`/u/...`) and the style of the pages. A
 
 from __future__ import annotations
 
-import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,7 +20,8 @@ from starlette.routing import compile_path
 from nextbest import doors
 from nextbest.errors import LedgerError
 from nextbest.serve import origins
-from nextbest.serve.callers import Callers
+from nextbest.serve.callers import Callers, Found
+from nextbest.serve.passes import Pass, Passes
 from nextbest.serve.public import WRITE
 from nextbest.serve.replies import problem, refused
 from nextbest.serve.service import SCOPES, Refusal, Who
@@ -55,9 +55,6 @@ HEADERS = {
     "cache-control": "no-store",
 }
 _RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-_PASSES_S = 0.4  # beside the half second for which a key is remembered: a revocation ends it within a second
-_MOST_PASSES = 1024
-_READ = frozenset({b"host", b"origin", b"authorization", b"cookie", b"x-csrf-token"})
 WELCOME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
 <meta name="viewport" content="width=device-width"><title>nextbest</title>
 <h1>Please open the link from the terminal</h1>
@@ -79,15 +76,6 @@ class Door:
     express: Mapping[tuple[str, str], ASGIApp] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pass:
-    """A request that passed a moment ago: whose it was, and when."""
-
-    door: Door
-    who: Who
-    at: float
-
-
 class Gate:
     """An ASGI application that lets nothing through to a workspace unless it may pass."""
 
@@ -101,8 +89,7 @@ class Gate:
         self._hosts = frozenset(h.lower() for h in hosts)
         self._origins = frozenset(o for d in doors for o in d.origins)
         self._routes = [(compile_path(r.path)[0], r) for r in routes]
-        self._express = frozenset(route for d in doors for route in d.express)
-        self._passes: dict[tuple[object, ...], _Pass] = {}
+        self._passes = Passes(self._callers, {route for d in doors for route in d.express}, who=_caller)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the request, then hand it to its workspace; every answer gets the security headers."""
@@ -114,7 +101,8 @@ class Gate:
             return
         app: ASGIApp
         try:
-            app = self._known(scope) or await self._passed(Request(scope))
+            known = self._passes.find(scope)
+            app = await self._passed(Request(scope)) if known is None else self._let_through(scope, known)
         except Refusal as refusal:
             app = refused(refusal)
         except LedgerError as error:
@@ -128,27 +116,12 @@ class Gate:
         routes = [r for pattern, r in self._routes if pattern.match(scope["path"])]
         return [(name.encode(), value.encode()) for name, value in origins.allowing(request, routes).items()]
 
-    def _known(self, scope: Scope) -> ASGIApp | None:
-        """Give the application for a request that looks like one that passed just now; only the rate is asked again.
-
-        All that `_passed` reads of a request with a key is in the pass's name.
-        """
-        route = scope["method"], scope["path"]
-        if route not in self._express:
-            return None
-        found = self._passes.get((route, *_read_by_gate(scope)))
-        if found is None or time.monotonic() - found.at > _PASSES_S:
-            return None
-        self._check_rate(found.door, found.who)
-        scope[WHO] = found.who
-        return found.door.express[route]
-
-    def _remember(self, scope: Scope, door: Door, who: Who) -> None:
-        route = scope["method"], scope["path"]
-        if route in self._express and not who.csrf:
-            if len(self._passes) >= _MOST_PASSES:
-                self._passes.clear()
-            self._passes[route, *_read_by_gate(scope)] = _Pass(door=door, who=who, at=time.monotonic())
+    def _let_through(self, scope: Scope, known: Pass) -> ASGIApp:
+        """Give the application for a request like one that passed just now; only the rate is asked again."""
+        door = self._doors[known.number]
+        self._check_rate(door, known.who)
+        scope[WHO] = known.who
+        return door.express[scope["method"], scope["path"]]
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start and end the applications of all workspaces together."""
@@ -184,8 +157,8 @@ class Gate:
         self._check_rate(door, who)
         self._check_pages(request, who)
         request.scope[WHO] = who
-        self._remember(request.scope, door, who)
-        return door.app
+        self._passes.remember(request.scope, who)
+        return door.express.get((request.method, request.scope["path"]), door.app)
 
     def _door_of(self, request: Request) -> Door:
         """Give the workspace of an open route: the one that signed the link, where there is a link."""
@@ -245,11 +218,7 @@ class Gate:
             if found is None:
                 self._limits.failures.take(address)
                 return None
-        info = found.info
-        who = Who(
-            name=info.key_id, scopes=frozenset(info.scopes), rate=info.rate, kinds=info.kinds, origins=info.origins
-        )
-        return self._doors[found.number], who
+        return self._doors[found.number], _caller(found)
 
     def _check_session(self, request: Request, who: Who) -> None:
         """Refuse an unsafe request that a foreign page may have made with the session's cookie.
@@ -272,15 +241,13 @@ class Gate:
         return problem(401, "key", "Send an API key: Authorization: Bearer nbk_...", headers=challenge)
 
 
+def _caller(found: Found) -> Who:
+    info = found.info
+    return Who(name=info.key_id, scopes=frozenset(info.scopes), rate=info.rate, kinds=info.kinds, origins=info.origins)
+
+
 def _rate(door: Door, who: Who) -> float:
     return door.ledger.config.server.rate if who.rate is None else who.rate
-
-
-def _read_by_gate(scope: Scope) -> tuple[bytes, ...]:
-    """Give the headers that the gate looks at, and the address, in their order."""
-    client = scope.get("client") or ("",)
-    read = [part for pair in scope["headers"] if pair[0] in _READ for part in pair]
-    return (client[0].encode(), *read)
 
 
 def _with_headers(send: Send, more: list[tuple[bytes, bytes]]) -> Send:
