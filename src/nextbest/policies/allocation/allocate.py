@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextbest.policies.allocation import dual, mend
+from nextbest.policies.allocation.balance import Torn, balance
 from nextbest.policies.allocation.plan import Plan
 from nextbest.policies.allocation.small import exact
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nextbest.policies.allocation.problem import Floats, Problem, Rows
 
 SMALL = 600  # (subject, action) pairs up to which whole numbers are solved exactly; beyond, prices lose next to nothing
+_TORN = 1 << 16  # of those who are torn, so many are enough to even out what rounding missed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +63,9 @@ def allocate(it: Problem) -> Allocation:
     plan = Plan(it, limits.prices(free))
     y = free
     if not _within(plan):
-        y = dual.solve(it)
-        plan = Plan(it, limits.prices(y))
+        y, temperature = dual.solve(it)
+        plan = Plan(it, limits.prices(y), temperature)
+        even_out(plan, limits, y, temperature)
         mend.mend(plan)
     below = mend.short(plan)
     if below:
@@ -77,7 +80,7 @@ def allocate(it: Problem) -> Allocation:
             plan.move(np.arange(it.rows), better)
             value = max(value, plan.value())
     return Allocation(
-        action=plan.action,
+        action=plan.action.astype(np.int64),
         value=value,
         bound=max(best, value) if best < value * (1 + 1e-12) else best,
         spent=plan.spent,
@@ -86,6 +89,19 @@ def allocate(it: Problem) -> Allocation:
         multipliers=dict(zip(limits.names, y.tolist(), strict=True)),
         short=_short(plan, asked),
     )
+
+
+def even_out(plan: Plan, limits: dual.Limits, y: Floats, temperature: float) -> None:
+    """Use limits that have a price to the last place, by moves of those who are torn."""
+    it, rows = plan.it, plan.torn[:: 1 + len(plan.torn) // _TORN]
+    target = np.full(it.actions + 1, np.nan)
+    for (name, j), price in zip(limits.names, y, strict=True):
+        if price > 0 and name in ("capacity", "quota"):
+            target[j] = it.capacity[j] if name == "capacity" else it.quota[j]
+    net = np.column_stack([it.net(plan.prices, rows).T, np.zeros(len(rows))])
+    if plan.holds is not None:
+        net[~plan.holds[rows]] = np.where(plan.contacts, -np.inf, net[~plan.holds[rows]])
+    balance(plan, Torn(rows=rows, net=net, tolerance=temperature), target)
 
 
 def _within(plan: Plan) -> bool:

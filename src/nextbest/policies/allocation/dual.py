@@ -29,6 +29,7 @@ _STEPS_COARSE, _STEPS_FINE = 20, 5
 _ENOUGH = 1e-3  # a limit missed by this share of itself is left to the repair
 _ARMIJO = 1e-4
 _FAINT = np.float32(-30)  # numbers too small for float32's normal range would slow every step down many times over
+_HARDLY, _GOLDEN = 1e-4, (5**0.5 - 1) / 2
 _LANE = 512  # products this small stay in one thread, so that the same numbers come out on every machine
 
 
@@ -62,8 +63,8 @@ def limits_of(it: Problem) -> Limits:
         rows.append(("budget", -1, it.cost, it.budget))
     if np.isfinite(it.total):
         rows.append(("total", -1, np.ones(k), it.total))
-    rows += [("capacity", j, np.eye(k)[j], it.capacity[j]) for j in np.flatnonzero(np.isfinite(it.capacity))]
-    rows += [("quota", j, -np.eye(k)[j], -it.quota[j]) for j in np.flatnonzero(it.quota > 0)]
+    rows += [("capacity", j, np.eye(k)[j], it.capacity[j]) for j in _where(np.isfinite(it.capacity))]
+    rows += [("quota", j, -np.eye(k)[j], -it.quota[j]) for j in _where(it.quota > 0)]
     return Limits(
         use=np.array([use for *_, use, _ in rows]).reshape(len(rows), k),
         most=np.array([most for *_, most in rows]),
@@ -71,8 +72,12 @@ def limits_of(it: Problem) -> Limits:
     )
 
 
-def solve(it: Problem) -> Floats:
-    """Give prices per limit (in the order of `limits_of`) near the best; deterministic."""
+def _where(marked: Flags) -> list[int]:
+    return [int(j) for j in np.flatnonzero(marked)]
+
+
+def solve(it: Problem) -> tuple[Floats, float]:
+    """Give prices per limit (in the order of `limits_of`) near the best, and the temperature reached; deterministic."""
     chosen = _sample(it)
     small = it if chosen is None else part(it, chosen)
     spread = _spread(small)
@@ -83,7 +88,8 @@ def solve(it: Problem) -> Floats:
         if _is_sharp(it, path):
             break
         _cool(it, path, _STEPS_COARSE if chosen is None else _STEPS_FINE)
-    return path[-1][1]
+    temperature, y = path[-1]
+    return y, temperature
 
 
 def _cool(it: Problem, path: list[tuple[float, Floats]], steps: int) -> None:
@@ -91,7 +97,7 @@ def _cool(it: Problem, path: list[tuple[float, Floats]], steps: int) -> None:
     limits, (before, y) = limits_of(it), path[-1]
     temperature = before * _COOLING
     now = smooth(it, limits.prices(y), temperature)
-    if len(path) > 2:  # noqa: PLR2004 (the first point is no solution; a line needs two that are)
+    if len(path) > 2:
         hotter, y_hotter = path[-2]
         ahead = np.maximum(0.0, y + (y - y_hotter) * (temperature - before) / (before - hotter))
         there = smooth(it, limits.prices(ahead), temperature)
@@ -131,6 +137,25 @@ def top(it: Problem, prices: Floats, block: slice, holds: Flags | None) -> tuple
     return action, best
 
 
+def share_out(it: Problem, prices: Floats, block: slice, holds: Flags | None, temperature: float) -> tuple[Rows, Rows]:
+    """Give each row one action, those who are torn between several in the smoothed shares; and who is torn.
+
+    Where many rows tie, the best price leaves them all indifferent and only the shares say how many take what. The
+    points of a golden-ratio sequence are spread more evenly than chance, and are the same every time.
+    """
+    net = it.net(prices, block) / temperature
+    if holds is not None:
+        net[:, ~holds[block]] = np.where(it.contacts[:, None], -np.inf, net[:, ~holds[block]])
+    best = net.max(axis=0, initial=0.0)
+    shares = np.exp(np.maximum(net - best, -700.0)) * (net > -np.inf)
+    shares[shares < _HARDLY] = 0.0
+    edges = np.cumsum(shares, axis=0)
+    whole = edges[-1] + np.exp(-best)
+    point = np.modf((np.arange(net.shape[1]) + block.start + 1) * _GOLDEN)[0] * whole
+    sure = (shares > (1 - _HARDLY) * whole).any(axis=0) | (edges[-1] <= _HARDLY)
+    return np.asarray((edges <= point).sum(axis=0), dtype=np.int64), np.flatnonzero(~sure)
+
+
 def holders(it: Problem, prices: Floats) -> Flags | None:
     """Give which rows may be contacted: the `per_group` of each group who gain most by a contact at these prices."""
     if it.groups is None:
@@ -152,7 +177,7 @@ def winners(groups: Groups, claim: Floats, places: int) -> Flags:
         found = np.flatnonzero((ordered == highest[segment]) & (ordered > 0))
         if not len(found):
             break
-        first = found[np.append(True, np.diff(segment[found]) != 0)]  # noqa: FBT003 (an element)
+        first = found[np.append(True, np.diff(segment[found]) != 0)]
         holds[groups.order[first]] = True
         ordered[first] = -np.inf
     return holds

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from nextbest.policies.allocation.plan import Plan
     from nextbest.policies.allocation.problem import Floats, Problem, Rows
 
-_ROUNDS = 4  # of filling; each looks at everyone once
+_ROUNDS = 32  # of filling; each looks at everyone once, and mostly the second finds nothing more to give
+_POOL = 1 << 14  # rows that a round considers, at least
 _SLIVER = 1e-12  # money that rounding can make; no one is moved for it
 
 
@@ -162,13 +163,13 @@ def drop_beyond_budget(plan: Plan) -> None:
 
 def fill(plan: Plan) -> bool:
     """Give what is left to those who gain most by it beyond its price; tell whether anything was given."""
-    given, full = 0, set[int]()
+    given, full, nearest = 0, set[int](), _nearest(plan)
     for _ in range(plan.none):
         open_now = [j for j in range(plan.none) if j not in full and room(plan, j) > 0]
         if not open_now:
             break
         action = max(open_now, key=lambda j: (plan.it.capacity[j] < np.inf, -j))
-        given += _fill_one(plan, action)
+        given += _fill_one(plan, nearest, action)
         full.add(action)
     return given > 0
 
@@ -178,9 +179,28 @@ def room(plan: Plan, action: int) -> int:
     return int(min(plan.it.capacity[action] - plan.used[action], plan.it.rows))
 
 
-def _fill_one(plan: Plan, action: int) -> int:
+def _nearest(plan: Plan) -> Rows:
+    """Give the rows that lose least beyond the prices by their best other action: what is left is for them."""
+    it, most = plan.it, max(_POOL, plan.it.rows // 16)
+    loss = np.empty(it.rows, dtype=np.float32)
+    for block in it.blocks():
+        net = it.net(plan.prices, block)
+        held = plan.action[block].astype(np.int64)
+        rows = np.flatnonzero(held < plan.none)
+        now = np.zeros(len(held))
+        now[rows] = net[held[rows], rows]
+        net[held[rows], rows] = -np.inf
+        loss[block] = now - net.max(axis=0)
+    if it.rows <= most:
+        return np.flatnonzero(loss < np.inf)
+    return np.flatnonzero(loss <= np.partition(loss, most)[most])
+
+
+def _fill_one(plan: Plan, nearest: Rows, action: int) -> int:
     """Move rows to an action while each move gains money and stays within what is left."""
-    rows = np.flatnonzero(_improving(plan, action))
+    better = plan.it.gain[nearest, action] > plan.gain(nearest, plan.action[nearest].astype(np.int64)) + _SLIVER
+    rows = nearest[better]
+    rows = rows[plan.open_to(rows, action)]
     held = plan.action[rows].astype(np.int64)
     gained = plan.gain(rows, action) - plan.gain(rows, held)
     extra = plan.cost[action] - plan.cost[held]
@@ -194,16 +214,6 @@ def _fill_one(plan: Plan, action: int) -> int:
     taken = _affordable(plan, held, extra, room(plan, action))
     plan.move(rows[taken], action)
     return len(taken)
-
-
-def _improving(plan: Plan, action: int) -> np.ndarray:
-    """Mark the rows that an action would gain more than what they have, and could have."""
-    marked = np.zeros(plan.it.rows, dtype=bool)
-    for block in plan.it.blocks():
-        rows = np.arange(block.start, min(block.stop, plan.it.rows))
-        better = plan.it.gain[block, action] > plan.gain(rows, plan.action[block].astype(np.int64)) + _SLIVER
-        marked[block] = better & plan.open_to(rows, action)
-    return marked
 
 
 def _affordable(plan: Plan, held: Rows, extra: Floats, places: int) -> Rows:

@@ -15,16 +15,22 @@ if TYPE_CHECKING:
 class Plan:
     """One action per row (`none` is the number of actions), with uses per action and contacts per group kept up."""
 
-    def __init__(self, it: Problem, prices: Floats) -> None:
-        """Start from what everyone takes at the prices."""
+    def __init__(self, it: Problem, prices: Floats, temperature: float = 0.0) -> None:
+        """Start from what everyone takes at the prices; a temperature shares out those who are torn."""
         self.it, self.prices, self.none = it, prices, it.actions
         self.action = np.empty(it.rows, dtype=np.int16)
-        holds = dual.holders(it, prices)
+        self.holds = dual.holders(it, prices)
+        torn = []
         for block in it.blocks():
-            self.action[block] = dual.top(it, prices, block, holds)[0]
+            if temperature > 0:
+                self.action[block], hesitant = dual.share_out(it, prices, block, self.holds, temperature)
+                torn.append(hesitant + block.start)
+            else:
+                self.action[block] = dual.top(it, prices, block, self.holds)[0]
+        self.torn = np.concatenate(torn) if torn else np.zeros(0, dtype=np.int64)
         self.cost = np.append(it.cost, 0.0)
         self.price = np.append(prices, 0.0)
-        self.contacts = np.append(it.contacts, False)  # noqa: FBT003 (an element)
+        self.contacts = np.append(it.contacts, False)
         self.used = np.bincount(self.action, minlength=self.none + 1)
         self.reached = None if it.groups is None else self._reached()
 
@@ -42,15 +48,15 @@ class Plan:
         """How many uses an action can give up without falling below its quota."""
         return int(self.used[action] - (self.it.quota[action] if action < self.none else 0))
 
-    def gain(self, rows: Rows, action: int | Rows) -> Floats:
+    def gain(self, rows: Rows, action: int | Floats) -> Floats:
         """Give what an action gains each row in money; 0 for none."""
         wanted = np.broadcast_to(np.asarray(action), rows.shape)
         found = self.it.gain[rows, np.minimum(wanted, self.none - 1)].astype(np.float64)
-        return np.where(wanted == self.none, 0.0, found)
+        return np.asarray(np.where(wanted == self.none, 0.0, found))
 
-    def net(self, rows: Rows, action: int | Rows) -> Floats:
+    def net(self, rows: Rows, action: int | Floats) -> Floats:
         """Give the gain less the price."""
-        return self.gain(rows, action) - self.price[action]
+        return np.asarray(self.gain(rows, action) - self.price[action])
 
     def value(self) -> float:
         """Give the sum of gains."""
@@ -102,7 +108,7 @@ def rank_within(keys: Rows) -> Rows:
     """Give each entry's place (from 0) among the entries with the same key, in the order given."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    first = np.flatnonzero(np.append(True, np.diff(ordered) != 0)[: len(keys)])  # noqa: FBT003 (an element)
+    first = np.flatnonzero(np.append(True, np.diff(ordered) != 0)[: len(keys)])
     sizes = np.diff(np.append(first, len(keys)))
     places = np.empty(len(keys), dtype=np.int64)
     places[order] = np.arange(len(keys)) - np.repeat(first, sizes)

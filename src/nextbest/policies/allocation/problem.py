@@ -73,7 +73,7 @@ class Problem:
         return np.subtract(self.gain[block].T, prices[:, None], dtype=kind, order="C")
 
 
-def problem(
+def problem(  # noqa: PLR0913 (the limits, one each)
     gain: Floats,
     *,
     cost: Floats | None = None,
@@ -89,7 +89,7 @@ def problem(
 
     Raises `DataError` for shapes that do not fit, a gain that is NaN or plus infinity, and negative costs or limits.
     """
-    if gain.ndim != 2:  # noqa: PLR2004 (subjects, actions)
+    if gain.ndim != 2:
         raise DataError(f"Gains have {gain.ndim} dimensions; give a matrix (subjects, actions).")
     k = gain.shape[1]
     made = Problem(
@@ -150,7 +150,7 @@ def _grouped(group: Floats, n: int) -> Groups:
     alone = np.flatnonzero(codes < 0)
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(len(alone))
     order = np.argsort(codes, kind="stable")
-    first = np.append(True, np.diff(codes[order]) != 0)[: len(order)]  # noqa: FBT003 (an element)
+    first = np.append(True, np.diff(codes[order]) != 0)[: len(order)]
     dense = np.empty(n, dtype=np.int64)
     dense[order] = np.cumsum(first) - 1
     return Groups(order=order, starts=np.flatnonzero(first), code=dense)

@@ -29,7 +29,7 @@ def exact(it: Problem) -> Rows | None:
     )
     if not found.success:
         return None
-    chosen = found.x.reshape(able.shape) > 0.5  # noqa: PLR2004 (a whole number, but for rounding)
+    chosen = found.x.reshape(able.shape) > 0.5
     return np.where(chosen.any(axis=1), chosen.argmax(axis=1), it.actions)
 
 
