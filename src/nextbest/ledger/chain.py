@@ -3,7 +3,9 @@
     digest = SHA-256(salt || what || 0 || ref || 0 || row)        link = SHA-256(previous link || digest)
 
 Decisions that are logged together share a link: its digest is SHA-256 of the list of their digests (`chain_group`), and
-each salt stands in its row. Erasing a person deletes the row and its salt; the digest stays, so the chain still verifies and says nothing about the
+each salt stands in its row.
+
+Erasing a person deletes the row and its salt; the digest stays, so the chain still verifies and says nothing about the
 person. What was erased is itself stated by a link (`forget`), so a row cannot vanish by other means unnoticed. A chain
 cannot show by itself that its tail was cut: keep `head(ledger)` elsewhere and give it to `verify`.
 """
@@ -203,7 +205,7 @@ def _groups(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 class _Grouped:
-    """The decisions that have a place in a group, in the order in which they were written, digested as they are read."""
+    """The decisions that have a place in a group, in the order of their writing, digested as they are read."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._cursor = connection.execute(load("chain.sql", "grouped"))

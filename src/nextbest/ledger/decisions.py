@@ -190,8 +190,7 @@ def _row(d: Decision) -> Row:
         features=d.features,
         versions=(int(d.consent_version), d.policy_version, d.model_versions),
         told=(d.reason, d.degraded, int(d.latency_us)),
-        position=d.position,
-        described=described(d.action_features),
+        shown=(d.position, described(d.action_features)),
     )
 
 
@@ -204,11 +203,14 @@ def row(
     features: Mapping[str, Any],
     versions: tuple[int, str, Mapping[str, str]],
     told: tuple[str, bool, int],
-    position: int = 1,
-    described: Described | None = None,
+    shown: tuple[int, Described | None] = (1, None),
 ) -> Row:
-    """Give the stored row: `candidates` by column (id, rule, response, worth, cost, probability), the rest by name."""
+    """Give the stored row: `candidates` by column (id, rule, response, worth, cost, probability), the rest by name.
+
+    `shown` is the position in the slate and what described the candidates.
+    """
     (*names, ts), (consent_version, policy_version, models), (reason, degraded, latency) = about, versions, told
+    position, table = shown
     return (
         *names,
         to_micros(ts),
@@ -223,7 +225,7 @@ def row(
         int(degraded),
         latency,
         None if position == 1 else position,
-        None if described is None or not described.ids else _packed(described),
+        None if table is None or not table.names else _packed(table),
     )
 
 

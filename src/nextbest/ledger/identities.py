@@ -148,7 +148,7 @@ def resolve_or_expect(ledger: Ledger, id_or_identity: str) -> str:
 
 
 def known_as(connection: sqlite3.Connection, secret: bytes, id_or_identity: str) -> str:
-    """Give the canonical id of a subject by its id, e-mail or phone; what nobody has, or several have, is taken as an id."""
+    """Give the canonical id of a subject by its id, e-mail or phone; what is not one subject's is taken for an id."""
     try:
         return _known_as(connection, secret, id_or_identity) or id_or_identity
     except UnknownNameError:

@@ -86,7 +86,7 @@ def within(
     none: int,
     usual: Positions | None = None,
 ) -> Numbers:
-    """Give the probabilities each subject's own arm draws from: shape (subjects, actions); business as usual takes `usual`."""
+    """Give the probabilities each subject's own arm draws from, shape (subjects, actions); `usual` as of `usual`."""
     inside = policy.copy()
     random = arms == ARMS.index("random")
     inside[random] = (eligible / eligible.sum(axis=1, keepdims=True))[random]

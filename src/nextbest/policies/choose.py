@@ -87,7 +87,7 @@ def _policy(
     """Give the policy's probabilities over what is eligible; where it cannot be trusted, the best without chance."""
     degraded = ranking.degraded.copy()
     try:
-        p = asked(policy_of(play), table, actions, ranking.worth, eligible, ranking.spread)
+        p = asked(policy_of(play), table, actions, ranking.worth, eligible, spread=ranking.spread)
     except POLICY_FAULTS:
         p = np.full(eligible.shape, np.nan)
     sound = np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (p.sum(axis=1) > 0)
@@ -108,6 +108,7 @@ def asked(
     actions: tuple[Action, ...],
     worth: Numbers,
     eligible: Flags,
+    *,
     spread: Numbers | None = None,
 ) -> Numbers:
     """Give a policy's answer as a matrix, asked by arrays where it can be and by a table where it must."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from nextbest.policies.live.ask import Ask, Offer
 from nextbest.policies.live.engine import UNLOGGED, UNREADABLE, Engine
@@ -13,13 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nextbest.ledger import Ledger
-    from nextbest.ledger.journal import Journal
     from nextbest.types import Decision, Mode, Play
 
 __all__ = ["UNLOGGED", "UNREADABLE", "decide_one"]
-
-_ENGINES: WeakKeyDictionary[Journal, dict[tuple[Play, str | None], Engine]] = WeakKeyDictionary()
-_LOCK = threading.Lock()
 
 
 def decide_one(

@@ -5,12 +5,38 @@ NumPy needs some two hundred calls for one number of Philox; Python's integers n
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MASK = (1 << 64) - 1
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _KEYS_0 = tuple((i * 0x9E3779B97F4A7C15) & _MASK for i in range(10))
 _KEYS_1 = tuple((i * 0xBB67AE8584CAA73B) & _MASK for i in range(10))
+
+
+def seed(first: tuple[str, ...], more: Iterable[str] = ()) -> int:
+    """Give `draw.seed_of(*first, *more)`; what many seeds begin with is hashed once."""
+    hashed = _begun(first).copy()
+    for part in more:
+        _add(hashed, part)
+    return int.from_bytes(hashed.digest(), "little") >> 1
+
+
+@lru_cache(maxsize=256)
+def _begun(parts: tuple[str, ...]) -> blake2b:
+    hashed = blake2b(digest_size=8)
+    for part in parts:
+        _add(hashed, part)
+    return hashed
+
+
+def _add(hashed: blake2b, part: str) -> None:
+    text = part.encode()
+    hashed.update(len(text).to_bytes(8, "little") + text)
 
 
 def fingerprint(subject_id: str) -> tuple[int, int]:

@@ -120,6 +120,5 @@ class Chosen:
             features=self.features,
             versions=(self.consent_version, self.policy_version, self.model_versions),
             told=(self.reason, self.degraded, self.latency_us),
-            position=self.position,
-            described=None if self.offers is None else self.table(),
+            shown=(self.position, None if self.offers is None else self.table()),
         )

@@ -1,4 +1,4 @@
-"""A play made ready: its expressions as closures, its policy, its shares and its seeds; made once, used by every request."""
+"""A play made ready: expressions as closures, its policy, its shares and seeds; made once, used by every request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Compiled:
     actions: tuple[Action, ...]
     lifts: Lifts
     policy: Policy
-    weigh: Callable[[Any, Any], Any] | None
+    weigh: Callable[..., Any] | None
     version: str
     salt: str
     zone: ZoneInfo

@@ -14,7 +14,6 @@ import logging
 import sqlite3
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,10 +30,11 @@ from nextbest.policies.live.proposal import DEAL, Proposal, own_removals, row_of
 from nextbest.policies.live.ranking import ranked
 from nextbest.policies.live.settle import Group, settle_one
 from nextbest.policies.live.tally import Tally
-from nextbest.types import ANY_ITEM, NO_ACTION, Candidate, Decision
+from nextbest.types import NO_ACTION, Candidate, Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
 
     from nextbest.ledger import Ledger
@@ -236,6 +236,3 @@ def _check(compiled: Compiled, ask: Ask) -> None:
         raise UsageError(
             f"Play '{compiled.play.name}' has {places} place{'s' if places > 1 else ''}; got a count of {ask.count}."
         )
-
-
-__all__ = ["ANY_ITEM", "FAULTS", "UNLOGGED", "UNREADABLE", "Engine", "replace"]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest.policies.gates import DEGRADED, ELIGIBILITY, FALLS_BACK_TO_NONE, NOT_OFFERED, QUIET
-from nextbest.policies.live.menu import Menu, described
+from nextbest.policies.gates import DEGRADED, ELIGIBILITY, FALLS_BACK_TO_NONE, QUIET
 from nextbest.policies.quiet import is_quiet
 from nextbest.policies.response import LEAST, PRIOR_RESPONSE
 from nextbest.types import NO_ACTION
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from nextbest.policies.live.failsafe import Failure
     from nextbest.policies.live.known import Known
     from nextbest.policies.live.learning import State
+    from nextbest.policies.live.menu import Menu
 
 AUDIENCE = "audience"
 DEAL = "deal"
@@ -178,6 +178,3 @@ def _number(value: object) -> float:
         found = float(value)
         return found if math.isfinite(found) else math.nan
     return math.nan
-
-
-__all__ = ["AUDIENCE", "DEAL", "NOT_OFFERED", "Proposal", "Ranks", "described", "own_removals", "ranks", "row_of"]

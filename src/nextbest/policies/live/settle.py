@@ -1,4 +1,4 @@
-"""Settle proposals inside one write transaction: stop switch, permissions, caps, limits, then the draw of each position."""
+"""Settle proposals in one write transaction: stop switch, permissions, caps, limits, then the draw of each position."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from nextbest.ledger.permits import Permits
 from nextbest.ledger.times import to_micros
 from nextbest.ledger.workspace import new_id
 from nextbest.policies.arms import ARMS
-from nextbest.policies.draw import seed_of
 from nextbest.policies.gates import (
     CAPS_UNREADABLE,
     CONSENT_UNREADABLE,
@@ -26,12 +25,12 @@ from nextbest.policies.gates import (
     cap_rule,
 )
 from nextbest.policies.live import words
-from nextbest.policies.live.chance import fingerprint, uniform
+from nextbest.policies.live.chance import fingerprint, seed, uniform
 from nextbest.policies.live.chosen import Chosen
 from nextbest.policies.live.fallback import Fallen, failing, fall, taken
 from nextbest.policies.live.limits import Priced, Till, amount_of
 from nextbest.policies.live.proposal import AUDIENCE
-from nextbest.policies.live.weighing import HOLDOUT, POLICY, RANDOM, USUAL, Arms, best, inside, policy
+from nextbest.policies.live.weighing import HOLDOUT, POLICY, RANDOM, USUAL, Arms, best, drawn, policy
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
     from nextbest.policies.draw import Numbers
     from nextbest.policies.live.clock import Watch
+    from nextbest.policies.live.compiled import Compiled
     from nextbest.policies.live.failsafe import Answer, Failure
     from nextbest.policies.live.menu import Flags
     from nextbest.policies.live.proposal import Proposal
@@ -73,6 +73,12 @@ class Group:
             return Permits(self.connection, self.ledger.config, self.ledger.secret)
         except (sqlite3.Error, LedgerError):
             return None
+
+    def readable(self) -> Permits:
+        """Give the permissions; raises `LedgerError` when they could not be read."""
+        if self.permits is None:
+            raise LedgerError("Permissions could not be read.")
+        return self.permits
 
     def _stops(self) -> switches.Stops:
         """Give the stops in force; what cannot be read stops everything."""
@@ -162,11 +168,10 @@ def _permissions(group: Group, proposal: Proposal, rules: list[str | None]) -> l
         return None
     ids: list[str] | None = None
     try:
-        if group.permits is None:
-            raise LedgerError("Permissions could not be read.")
-        ids = group.permits.ids(proposal.known.subject_id)
+        permits = group.readable()
+        ids = permits.ids(proposal.known.subject_id)
         faults.at("consent", ids)
-        found = group.permits.removed(ids, purpose=compiled.play.purpose, channels=channels)
+        found = permits.removed(ids, purpose=compiled.play.purpose, channels=channels)
     except (sqlite3.Error, LedgerError):
         found = [CONSENT_UNREADABLE] * len(channels)
     for (_, positions), rule in zip(compiled.consents, found, strict=True):
@@ -184,12 +189,11 @@ def _caps(group: Group, proposal: Proposal, rules: list[str | None], ids: list[s
         return
     now = to_micros(proposal.ts)
     try:
-        if group.permits is None:
-            raise LedgerError("Contacts could not be counted.")
-        known = group.permits.ids(proposal.known.subject_id) if ids is None else ids
+        permits = group.readable()
+        known = permits.ids(proposal.known.subject_id) if ids is None else ids
         faults.at("caps", known)
         since = now - max(cap.days for cap, _ in caps) * _DAY
-        contacts = group.permits.contacts(known, since=since) + group.made.get(known[0], [])
+        contacts = permits.contacts(known, since=since) + group.made.get(known[0], [])
     except (sqlite3.Error, LedgerError):
         for _, positions in caps:
             for i in positions:
@@ -252,11 +256,11 @@ class _Slate:
             explored = p > 0 if degraded else allowed
             usual = self._usual(allowed, position)
             mixed = arms.mixed(p, explored, usual)
-            seed = self._seed(position)
-            at = inside(arm, p, explored, usual, proposal.shown.none, uniform(seed, words_of))
-            chosen = self._row(
-                request_id, position, arm, at, allowed=allowed, mixed=mixed, seed=seed, degraded=degraded
-            )
+            key = self._seed(position)
+            at = usual if arm == USUAL else proposal.shown.none
+            if arm in (POLICY, RANDOM):
+                at = drawn(p if arm == POLICY else explored / explored.sum(), uniform(key, words_of))
+            chosen = self._row(request_id, position, arm, at, allowed=allowed, mixed=mixed, key=key, degraded=degraded)
             if instead is not None:
                 chosen = replace(chosen, **_told(chosen, arm, instead))
             made.append(chosen)
@@ -297,9 +301,10 @@ class _Slate:
     def _seed(self, position: int) -> int:
         proposal, compiled = self.proposal, self.proposal.compiled
         day = proposal.ts.astimezone(compiled.zone).date().isoformat()
-        own = (proposal.ask.request_id,) if proposal.ask.request_id else ()
-        later = (f"position {position}",) if position > 1 else ()
-        return seed_of("action", compiled.play.name, proposal.version, day, compiled.salt, *own, *later)
+        parts = [proposal.ask.request_id] if proposal.ask.request_id else []
+        if position > 1:
+            parts.append(f"position {position}")
+        return seed(("action", compiled.play.name, proposal.version, day, compiled.salt), parts)
 
     def _row(
         self,
@@ -310,7 +315,7 @@ class _Slate:
         *,
         allowed: Flags,
         mixed: Numbers,
-        seed: int,
+        key: int,
         degraded: bool,
     ) -> Chosen:
         proposal = self.proposal
@@ -336,7 +341,7 @@ class _Slate:
             response=ranks.response.tolist(),
             worth=ranks.worth.tolist(),
             probability=mixed.tolist(),
-            seed=seed,
+            seed=key,
             context=self._context(),
             features=proposal.known.features,
             offers=proposal.offers,
@@ -412,7 +417,7 @@ def _told(chosen: Chosen, arm: int, instead: Answer) -> dict[str, Any]:
     return {"reason": told, "context": {**chosen.context, **instead.context}}
 
 
-def _arm(compiled: Any, words_of: tuple[int, int]) -> int:  # noqa: ANN401
+def _arm(compiled: Compiled, words_of: tuple[int, int]) -> int:
     """Give the arm of a subject, by the same number and the same edges as `arms.assign`."""
     share = compiled.share
     if share.policy >= 1.0:
@@ -423,6 +428,3 @@ def _arm(compiled: Any, words_of: tuple[int, int]) -> int:  # noqa: ANN401
     if u < share.holdout + share.random:
         return RANDOM
     return USUAL if u < share.holdout + share.random + share.business_as_usual else POLICY
-
-
-__all__ = ["CHOSEN_ABOVE", "GPC", "Group", "settle_one"]

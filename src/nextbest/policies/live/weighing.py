@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from nextbest.policies.choose import POLICY_FAULTS, asked
 from nextbest.policies.live.menu import actions
-from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +24,7 @@ POLICY, RANDOM, USUAL, HOLDOUT = range(4)  # in the order of `arms.ARMS`
 def policy(
     compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags, row: Mapping[str, Any]
 ) -> tuple[Numbers, bool]:
-    """Give the policy's probabilities over what is allowed; the best without chance, and True, where it cannot be trusted."""
+    """Give the policy's probabilities over what is allowed; the best without chance, and True, where it fails."""
     if not ranks.degraded:
         try:
             p = _asked(compiled, shown, ranks, allowed, row)
@@ -40,13 +39,17 @@ def policy(
 
 def _asked(compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags, row: Mapping[str, Any]) -> Numbers:
     worth = np.where(allowed, ranks.worth, -np.inf)
+    spread = ranks.spread
     if compiled.weigh is not None:
-        spread = np.zeros_like(worth) if ranks.spread is None else ranks.spread
-        p: Numbers = compiled.weigh(worth[None, :], spread[None, :], none=shown.none)[0]
+        wide = np.zeros_like(worth) if spread is None else spread
+        p: Numbers = compiled.weigh(worth[None, :], wide[None, :], none=shown.none)[0]
         return p
     table = pa.table({name: [value] for name, value in row.items()})
-    spread = None if ranks.spread is None else ranks.spread[None, :]
-    return asked(compiled.policy, table, actions(compiled.actions, shown), worth[None, :], allowed[None, :], spread)[0]
+    every = None if spread is None else spread[None, :]
+    told = asked(
+        compiled.policy, table, actions(compiled.actions, shown), worth[None, :], allowed[None, :], spread=every
+    )
+    return np.asarray(told[0], dtype=np.float64)
 
 
 def _fallback(compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags) -> Numbers:
@@ -100,16 +103,8 @@ class Arms:
         return Arms((first, second, third, fourth), self._none)
 
 
-def inside(arm: int, p: Numbers, explored: Flags, usual: int, none: int, u: float) -> int:
-    """Give the candidate that an arm draws at *u* in [0, 1)."""
-    if arm == USUAL:
-        return usual
-    if arm == HOLDOUT:
-        return none
-    own = p if arm == POLICY else explored / explored.sum()
+def drawn(own: Numbers, u: float) -> int:
+    """Give the candidate at *u* in [0, 1) of an arm's probabilities."""
     at = int(own.cumsum().searchsorted(u, side="right"))
     # Rounding may leave the last edge a hair under 1: the last candidate that has any probability takes the rest.
     return at if at < len(own) and own[at] > 0 else int(np.flatnonzero(own)[-1])
-
-
-__all__ = ["HOLDOUT", "NO_ACTION", "POLICY", "RANDOM", "USUAL", "Arms", "best", "inside", "policy"]
