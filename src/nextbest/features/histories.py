@@ -1,0 +1,190 @@
+"""Events of the subjects that were asked for lately, in memory: features as of now in microseconds, exact.
+
+    first asked for     read from segments and journal (milliseconds), and kept
+    a new event         added when it is next looked at: what is served counts it at once
+    merged, erased,     forgotten, and read again when it is next asked for
+    corrected, loaded
+
+Least recently asked for goes first when `most_events` are kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from nextbest.features import alone
+from nextbest.features.build import SOURCES
+from nextbest.features.language import kinds_used
+from nextbest.features.sets import feature_set
+from nextbest.ledger import analysis, identities, tail, views
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from nextbest.features.language import Feature
+    from nextbest.ledger.workspace import Ledger
+
+MOST_EVENTS = 500_000
+_ATTEMPTS = 3
+
+
+@dataclass(slots=True)
+class _Kept:
+    """One subject: its history, all its ids, and how many events that is."""
+
+    history: alone.History
+    ids: list[str]
+    events: int = field(default=1)
+
+
+class Histories:
+    """The histories of one workspace in one process; thread-safe."""
+
+    def __init__(self, ledger: Ledger, *, most_events: int = MOST_EVENTS) -> None:
+        self._ledger = ledger
+        self._most = most_events
+        self._lock = threading.RLock()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._of: dict[str, str] = {}
+        self._events = 0
+        self._kinds: tuple[str, ...] = ()
+        self._present: frozenset[str] = frozenset()
+        self._features: dict[str, Feature] = {}
+        self._stamp: tail.Stamp | None = None
+        self._people: tuple[int, int, int] = (0, 0, 0)
+
+    def features(self) -> Mapping[str, Feature]:
+        """Give the features of the workspace by name, as of the last look."""
+        with self._lock:
+            return self._features
+
+    def has(self, subject_id: str) -> bool:
+        """Tell whether a subject would be served from memory."""
+        with self._lock:
+            return subject_id in self._kept
+
+    def vector(self, subject_id: str, names: Collection[str], *, as_of: datetime) -> dict[str, float | None]:
+        """Give features of a subject (its canonical id) as of a moment: `features.build.vector`, byte for byte.
+
+        Names that are no features of the workspace are left out. Raises `LedgerError` when events cannot be read.
+        """
+        with self._lock:
+            with self._ledger.journal.read() as connection:
+                self._look(connection)
+            wanted = [self._features[name] for name in names if name in self._features]
+            if not wanted:
+                return {}
+            kept = self._kept.get(subject_id)
+            if kept is None:
+                return alone.vector(self._read(subject_id).history, wanted, as_of)
+            self._kept.move_to_end(subject_id)
+            return alone.vector(kept.history, wanted, as_of)
+
+    # --- keeping up with the journal --------------------------------------------------------------------------------
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        """Take in what came since the last look; forget everybody when what was read may no longer stand."""
+        now = tail.stamp(connection)
+        before, self._stamp = self._stamp, now
+        if before == now:
+            return
+        if before is None or before.segments != now.segments or self._others(connection, before, now):
+            self._forget(connection)
+        elif before.last != now.last:
+            self._add(connection, before.last)
+
+    def _others(self, connection: sqlite3.Connection, before: tail.Stamp, now: tail.Stamp) -> bool:
+        """Tell whether somebody was merged or erased: permissions move with that, and with much else."""
+        if before.permissions == now.permissions:
+            return False
+        people, self._people = self._people, tail.people(connection)
+        return people != self._people
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        self._kept.clear()
+        self._of.clear()
+        self._events = 0
+        self._people = tail.people(connection)
+        self._define()
+
+    def _define(self) -> None:
+        """Find the features that suit the kinds of events that there are now."""
+        self._present = frozenset(analysis.kinds_present(self._ledger))
+        found = feature_set(self._ledger)
+        self._features = {f.name: f for f in found}
+        self._kinds = kinds_used(found)
+
+    def _add(self, connection: sqlite3.Connection, last: int) -> None:
+        rows = tail.since(connection, last)
+        if rows is None or not self._present.issuperset(kind for kind, _ in rows):
+            self._forget(connection)
+            return
+        for kind, row in rows:
+            subject = self._of.get(row["subject_id"])
+            if subject is None or kind not in self._kinds:
+                continue
+            if kind in views.DESCRIBED and row.get(views.CATEGORY) is None:  # it may have that of its product
+                self._drop(subject)
+            else:
+                self._kept[subject].history.add(kind, row)
+                self._kept[subject].events += 1
+                self._events += 1
+
+    # --- reading one subject ----------------------------------------------------------------------------------------
+
+    def _read(self, subject_id: str) -> _Kept:
+        """Read a subject's events, and keep them unless the ledger moved meanwhile."""
+        for _ in range(_ATTEMPTS):
+            before = self._stamp
+            kept = self._found(subject_id)
+            with self._ledger.journal.read() as connection:
+                self._look(connection)
+            if self._stamp == before:
+                self._keep(subject_id, kept)
+                return kept
+        return self._found(subject_id)
+
+    def _found(self, subject_id: str) -> _Kept:
+        rows = _rows(self._ledger, self._kinds, subject_id, categories=_asks(self._features.values()))
+        with self._ledger.journal.read() as connection:
+            ids = identities.cluster(connection, subject_id)
+        return _Kept(history=alone.History(rows=rows), ids=ids, events=1 + sum(map(len, rows.values())))
+
+    def _keep(self, subject_id: str, kept: _Kept) -> None:
+        self._kept[subject_id] = kept
+        self._of.update(dict.fromkeys(kept.ids, subject_id))
+        self._events += kept.events
+        while self._events > self._most and len(self._kept) > 1:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, subject_id: str) -> None:
+        kept = self._kept.pop(subject_id, None)
+        if kept is None:
+            return
+        self._events -= kept.events
+        for name in kept.ids:
+            self._of.pop(name, None)
+
+
+def _asks(features: Collection[Feature]) -> bool:
+    parts = [p for f in features for p in f.parts()]
+    return any(views.CATEGORY in {*p.condition.columns, *(p.value.columns if p.column else ())} for p in parts)
+
+
+def _rows(ledger: Ledger, kinds: Collection[str], subject_id: str, *, categories: bool) -> dict[str, list[Any]]:
+    """Give the events of one subject by kind."""
+    found: dict[str, list[Any]] = {}
+    with analysis.connect(ledger, [SOURCES.get(k, k) for k in kinds], categories=categories) as connection:
+        for kind in kinds:
+            source = views.relation(SOURCES.get(kind, kind))
+            same = exp.EQ(this=exp.column("subject_id"), expression=exp.Placeholder(this="subject_id"))
+            query = exp.select("*").from_(source).where(same)
+            found[kind] = analysis.run(connection, query, {"subject_id": subject_id}).to_pylist()
+    return found
