@@ -61,7 +61,7 @@ class Reader:
                 probability=_numbers(rows["choice_probability"]),
                 eligible=cells["eligible"] > 0,
                 subject=self.subject[span],
-                facts=np.zeros((rows.num_rows, 0)),
+                facts=1.0 / _numbers(rows["place"])[:, None],  # who looks further down looks less
                 cell_facts=_facts(cells),
                 logged=cells["choice_probability"],
                 request=self.page[span],

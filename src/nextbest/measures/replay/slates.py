@@ -10,7 +10,8 @@ which weights count for r_k:
                  V_k = v_k + w_k (r_k + V_(k+1) - q_k), V_(last + 1) = 0
     sips         w_1 ... w_last     anything may matter; widest                 ordinary scoring of whole pages
 
-In `cascade_dr` q_k and v_k also hold what the places below are expected to earn: any such number leaves it unbiased.
+In `cascade_dr` the places below a place are accounted for by the steps of the weights, w_1 ... w_k - w_1 ... w_(k-1),
+whose mean is 0: what they explain of the scores is taken off.
 """
 
 from __future__ import annotations
@@ -74,24 +75,24 @@ def _running_product(weight: Numbers, page: np.ndarray) -> Numbers:
 
 
 def _cascade(rows: Rows, page: np.ndarray, above: Numbers) -> Numbers:
-    """Give the recursion written out: sum of w_1..w_(k-1) (v_k + below_k) + w_1..w_k (r_k - q_k - below_k)."""
-    before = np.ones(len(rows))
-    inner = np.flatnonzero(np.diff(page, prepend=-1) == 0)
-    before[inner] = above[inner - 1]
-    below = _below(rows, page)
-    parts = before * (rows.value + below) + above * (rows.reward - rows.fitted - below)
-    return _added(page, parts)
+    """Give the recursion written out, sum of w_1..w_(k-1) v_k + w_1..w_k (r_k - q_k), less its control variates."""
+    starts = np.diff(page, prepend=-1) != 0
+    before = np.where(starts, 1.0, np.roll(above, 1))
+    scores = _added(page, before * rows.value + above * (rows.reward - rows.fitted))
+    place = np.arange(len(page)) - np.flatnonzero(starts)[page]
+    steps = np.zeros((len(scores), int(place.max(initial=0))))
+    inner = place < steps.shape[1]  # the last place has nothing below it
+    steps[page[inner], place[inner]] = (above - before)[inner]
+    return scores - _explained(scores, steps)
+
+
+def _explained(scores: Numbers, steps: Numbers) -> Numbers:
+    """Give what mean-zero steps explain of the scores (Owen 2013, Monte Carlo theory, section 8.9)."""
+    if not steps.shape[1]:
+        return np.zeros(len(scores))
+    slopes = np.linalg.lstsq(steps - steps.mean(axis=0), scores - scores.mean(), rcond=None)[0]
+    return np.asarray(steps @ slopes, dtype=np.float64)
 
 
 def _added(page: np.ndarray, parts: Numbers) -> Numbers:
     return np.asarray(np.bincount(page, weights=parts), dtype=np.float64)
-
-
-def _below(rows: Rows, page: np.ndarray) -> Numbers:
-    """Give what the places below a row's are expected to earn: the mean expected reward of each place, added up."""
-    starts = np.flatnonzero(np.diff(page, prepend=-1))
-    place = np.arange(len(page)) - starts[page]
-    mean = np.bincount(place, weights=rows.value) / np.bincount(place)
-    ends = np.append(starts[1:], len(page))[page] - 1
-    running = np.append(0.0, np.cumsum(mean))
-    return np.asarray(running[place[ends] + 1] - running[place + 1], dtype=np.float64)

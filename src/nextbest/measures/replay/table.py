@@ -145,9 +145,9 @@ class _Log:
         """Give the log, a stretch at a time."""
         n, k = self.rows.num_rows, len(self.actions)
         reward = numbers(self.rows[self.columns.outcome], self.columns.outcome).to_numpy()
-        facts = _facts(self.rows, self.columns.facts)
-        subject, request = _own(self.rows, self.columns.subject), _own(self.rows, self.columns.request)
         place = _place(self.rows, self.columns)
+        facts = np.column_stack([_facts(self.rows, self.columns.facts), 1.0 / place])
+        subject, request = _own(self.rows, self.columns.subject), _own(self.rows, self.columns.request)
         groups = self.groups()
         group = _codes(_text(self.rows[self.columns.by]), groups, other=len(groups)) if groups else subject * 0
         step = max(1, _CELLS // k)
