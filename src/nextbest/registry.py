@@ -56,6 +56,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "uplift_cut": "nextbest.policies.uplift:UpliftCut",
         "pacing": "nextbest.policies.pacing:Pacing",
     },
+    "learners": {
+        "lift": "nextbest.policies.learners.lifts:LiftLearner",
+        "linear": "nextbest.policies.learners.linear:Linear",
+        "boosted": "nextbest.policies.learners.boosted:Boosted",
+    },
     "measures": {
         "randomised": "nextbest.measures.randomised:Randomised",
     },

@@ -34,6 +34,8 @@ TABLES: tuple[Place, ...] = (
     Place(name="outbox", how="delete_rows"),
     Place(name="published", how="delete_rows"),
     Place(name="idempotency", how="delete_rows"),
+    Place(name="learnt", how="delete_rows"),
+    Place(name="learner_state", how="mark", why="sums over many people; learnt again from the log without the person"),
     Place(name="message", how="keyed_hash", why="so that a message that is sent again is not taken in again"),
     Place(name="suppression", how="keyed_hash", why="so that an erased person is never contacted again"),
     Place(name="erased", how="keyed_hash", why="the receipt, and so that a restore erases the person again"),

@@ -58,6 +58,9 @@ WHERE subject_id IN (SELECT value FROM json_each(:ids))
   OR EXISTS (SELECT 1 FROM json_each(:terms) WHERE instr(CAST(reply AS TEXT), value) > 0)
   OR EXISTS (SELECT 1 FROM json_each(:terms) WHERE instr(key, value) > 0);
 
+-- name: delete_learnt
+DELETE FROM learnt WHERE decision_id IN (SELECT value FROM json_each(:decisions));
+
 -- name: mark_model
 INSERT OR IGNORE INTO model_mark (model_id, receipt_id, reason, ts) VALUES (?, ?, ?, ?);
 

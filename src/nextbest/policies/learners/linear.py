@@ -33,7 +33,8 @@ _MOST_KEPT = 64
 class Lesson(NamedTuple):
     """One decision to learn from: what was known, what was done, what came of it, on which day (since 1970).
 
-    `again` says that the decision was learnt from before; `response` is then by how much its response has changed.
+    `share` is the part of a row that it counts as. `again` says that this part was learnt from before; `response` is
+    then by how much its response has changed.
     """
 
     row: Mapping[str, Any]
@@ -42,6 +43,7 @@ class Lesson(NamedTuple):
     day: float
     action_features: Mapping[str, Any] = {}
     again: bool = False
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +183,11 @@ class LinearState:
         return f
 
     def _weights(self, lessons: Sequence[Lesson]) -> Numbers:
-        life = self.settings.half_life_days
+        life, share = self.settings.half_life_days, np.array([lesson.share for lesson in lessons])
         if life is None:
-            return np.ones(len(lessons))
+            return share
         days = np.array([lesson.day for lesson in lessons])
-        return np.asarray(np.exp2(np.minimum((days - self.sums.since) / life, 500.0)))
+        return np.asarray(share * np.exp2(np.minimum((days - self.sums.since) / life, 500.0)))
 
     def _is_due(self, day: float) -> bool:
         life, (n, last) = self.settings.half_life_days, self.refreshed

@@ -1,0 +1,195 @@
+"""Learn from the log: an answer counts at once, silence counts for as much of its time as has gone by.
+
+A pending decision is not a no. Were it left out until its time is up while answers count at once, every young play
+would look as if everybody answered. So a decision without an answer counts for a quarter of a row after 1/512 of its
+`goal_days`, for another after 1/64 and after 1/8, and whole when its time is up: as if delays were spread evenly over
+those orders of magnitude, which leaves the comparison of actions alone unless their delays differ. An answer makes the
+decision a whole yes, and puts right what was counted of it before, also when it comes late; the sums that are left in
+the end know nothing of the steps.
+
+Degraded decisions, shadows and replays teach nothing, nor does what was decided in hindsight or for a machine. When a
+person has been erased, or the settings have changed, the state is learnt again from the beginning, from the log as it
+is now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from nextbest import registry
+from nextbest.ledger import learning
+from nextbest.ledger.learning import Cursor, Seen, Stored
+from nextbest.ledger.times import from_micros, to_micros
+from nextbest.policies.learners.linear import Lesson, Linear, LinearState
+from nextbest.policies.learners.storing import from_bytes, to_bytes, version_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from nextbest.ledger import Ledger
+    from nextbest.types import Play
+
+NAME = "linear"
+_MOST = 5_000  # decisions, and answers, at a time
+_DAY = 86_400_000_000
+STEPS = (1 / 512, 1 / 64, 1 / 8, 1.0)  # of the time that an answer has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """A play's published state, by number, and how far it has learnt; `lessons` is how many this advance added."""
+
+    number: int
+    state: LinearState
+    cursor: Cursor
+    lessons: int = 0
+
+
+def settings_of(play: Play) -> Linear | None:
+    """Give the settings of the play's linear learner; None when it learns otherwise."""
+    if play.learner.get("name") != NAME:
+        return None
+    settings = {key: value for key, value in play.learner.items() if key != "name"}
+    made: Linear = registry.make("learners", NAME, settings)
+    return made
+
+
+def newest(ledger: Ledger, play: Play, known: Learnt | None = None) -> Learnt | None:
+    """Give the play's published state; `known` is given back while it is the newest. None: nothing was learnt yet."""
+    with ledger.journal.read() as connection:
+        if known is not None and learning.number(connection, play.name) == known.number:
+            return known
+        stored = learning.newest(connection, play.name)
+    return None if stored is None else _of(stored)
+
+
+def advance(ledger: Ledger, play: Play, known: Learnt | None = None) -> Learnt | None:
+    """Learn what the log says beyond the newest state, and publish it; gives the newest state.
+
+    When another process published first, gives theirs. None: the play has no linear learner, or nothing to learn yet.
+    """
+    settings = settings_of(play)
+    if settings is None:
+        return None
+    before = newest(ledger, play, known)
+    with ledger.journal.read() as connection:
+        erased = learning.erasures(connection)
+        afresh = before is None or before.state.settings != settings or before.cursor.erased != erased
+        base = Learnt(number=0, state=settings.start(), cursor=Cursor(erased=erased)) if afresh else before
+        if base is None:
+            return None
+        after, answered = _all(ledger, connection, play, base, afresh=afresh)
+    if not after.lessons and not _is_far(before, after):
+        return before
+    body = to_bytes(after.state)
+    stored = Stored(
+        number=(0 if before is None else before.number) + 1,
+        version=version_of(body),
+        body=body,
+        cursor=after.cursor,
+        ts=to_micros(ledger.clock()),
+    )
+    if not learning.publish(ledger, play.name, stored, answered, afresh=afresh):
+        return newest(ledger, play)
+    return replace(after, number=stored.number, state=replace(after.state, version=stored.version))
+
+
+def _all(
+    ledger: Ledger, connection: sqlite3.Connection, play: Play, base: Learnt, *, afresh: bool
+) -> tuple[Learnt, set[str]]:
+    """Learn all there is, a few thousand decisions at a time; gives also the decisions that were answered."""
+    answered: set[str] = set()
+    until = _seen_until(ledger, connection)
+    while True:
+        after, new = _step(ledger, connection, play, base, (until, answered, afresh))
+        answered |= new
+        if after.cursor == base.cursor:
+            return after, answered
+        base = after
+
+
+def _is_far(before: Learnt | None, after: Learnt) -> bool:
+    """Tell whether so much was read, though nothing was learnt from it, that it should not be read again."""
+    if before is None:
+        return False
+    was, is_ = before.cursor, after.cursor
+    read = is_.outcomes + is_.events - was.outcomes - was.events
+    return was.erased != is_.erased or abs(read) > _MOST or was.segments != is_.segments
+
+
+def _step(
+    ledger: Ledger,
+    connection: sqlite3.Connection,
+    play: Play,
+    base: Learnt,
+    so_far: tuple[int, set[str], bool],
+) -> tuple[Learnt, set[str]]:
+    until, counted, afresh = so_far
+    window = round(play.goal_days * _DAY)
+    found, cursor = learning.arrivals(ledger, connection, (play.name, play.goal), base.cursor, most=_MOST)
+    answers: dict[str, Seen] = {}
+    for arrival in found:
+        decision = learning.answered(connection, play.name, arrival, window=window)
+        if decision is not None and decision.decision_id not in counted and _teaches(decision):
+            answers[decision.decision_id] = decision
+    for name in () if afresh else learning.learnt(connection, answers):
+        del answers[name]
+    passed = base.cursor.closed or (0,) * len(STEPS)
+    lessons = [lesson for d in answers.values() for lesson in _yes(play, d, passed)]
+    closed = []
+    for since, step in zip(passed, STEPS, strict=True):
+        rows, reached = _waited(connection, play, since, until - round(step * window))
+        closed.append(reached)
+        known = set() if afresh else learning.learnt(connection, (row.decision_id for row in rows))
+        silent = (d for d in rows if d.decision_id not in known | answers.keys() | counted and _teaches(d))
+        lessons += [_lesson(play, d, 0.0, share=1 / len(STEPS)) for d in silent]
+    state = base.state.learnt(lessons)
+    after = replace(
+        base, state=state, cursor=replace(cursor, closed=tuple(closed)), lessons=base.lessons + len(lessons)
+    )
+    return after, set(answers)
+
+
+def _yes(play: Play, d: Seen, passed: tuple[int, ...]) -> list[Lesson]:
+    """Give what makes a decision a whole yes: the part that was counted as silent changes, the rest is new."""
+    counted = sum(d.ts < since for since in passed) / len(STEPS)
+    changed = [_lesson(play, d, 1.0, share=counted, again=True)] if counted else []
+    return [*changed, _lesson(play, d, 1.0, share=1 - counted)] if counted < 1 else changed
+
+
+def _seen_until(ledger: Ledger, connection: sqlite3.Connection) -> int:
+    """Give up to when it is known who was silent: now, or the end of the last day of which anything is known."""
+    seen = learning.observed(ledger, connection)
+    if seen is None:
+        return 0
+    end = from_micros(seen).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return min(to_micros(ledger.clock()), to_micros(end))
+
+
+def _waited(connection: sqlite3.Connection, play: Play, since: int, until: int) -> tuple[list[Seen], int]:
+    """Give the decisions that have passed a step of waiting since the last time."""
+    return learning.due(connection, play.name, since=since, until=until, most=_MOST) if until > since else ([], since)
+
+
+def _teaches(decision: Seen) -> bool:
+    said: Any = decision.context
+    return not said.get("hindsight") and not said.get("bot")
+
+
+def _lesson(play: Play, d: Seen, response: float, *, share: float, again: bool = False) -> Lesson:
+    declared = next((a.features for a in play.actions if a.id == d.action_id), {})
+    return Lesson(
+        row={**d.context, **d.features},
+        action_id=d.action_id,
+        response=response,
+        day=d.ts / _DAY,
+        action_features={**declared, **d.action_features},
+        again=again,
+        share=share,
+    )
+
+
+def _of(stored: Stored) -> Learnt:
+    return Learnt(number=stored.number, state=from_bytes(stored.body), cursor=stored.cursor)
