@@ -138,6 +138,8 @@ def ready(service: Service, asked: Asked) -> Response:
     """Say whether the workspace can be trusted now; 503 when not."""
     del asked
     why = operations.not_ready(service.ledger)
+    if not why and any(operations.not_ready(other) for other in service.others):
+        why = ("Another workspace of this server is not ready.",)
     reply = bodies.ReadyReply(ready=False, why=list(why)) if why else bodies.ReadyReply(ready=True)
     return Response(msgspec.json.encode(reply), 503 if why else 200, media_type="application/json")
 

@@ -61,8 +61,7 @@ def create_app(
     ledgers = (ledger, *others)
     tokens = [token] if token is None or isinstance(token, str) else list(token)
     tokens += [None] * (len(ledgers) - len(tokens))
-    folders = [_own(shared, number) for number in range(len(ledgers))]
-    doors = [_door(*one, secure=secure) for one in zip(ledgers, tokens, folders, strict=True)]
+    made = [_door(ledgers, number, tokens[number], shared, secure=secure) for number in range(len(ledgers))]
     server = ledger.config.server
     limits = Limits(
         callers=Buckets(server.rate, workers=workers),
@@ -70,7 +69,7 @@ def create_app(
         pages=Buckets(PAGE, seconds=PAGE_S, workers=workers),
     )
     known = {name for one in ledgers for name in (*one.config.server.hosts, *public_host(one.config.server.public_url))}
-    return Gate(doors, routes=ROUTES, hosts={*known, *hosts}, limits=limits, proxied=secure)
+    return Gate(made, routes=ROUTES, hosts={*known, *hosts}, limits=limits, proxied=secure)
 
 
 def _own(shared: Path | None, number: int) -> Path | None:
@@ -82,8 +81,11 @@ def _own(shared: Path | None, number: int) -> Path | None:
     return folder
 
 
-def _door(ledger: Ledger, token: str | None, shared: Path | None, *, secure: bool) -> Door:
-    service = Service(ledger=ledger, routes=ROUTES, metrics=Metrics(shared=shared))
+def _door(ledgers: Sequence[Ledger], number: int, token: str | None, shared: Path | None, *, secure: bool) -> Door:
+    ledger = ledgers[number]
+    others = [*ledgers[:number], *ledgers[number + 1 :]]
+    metrics = Metrics(shared=_own(shared, number))
+    service = Service(ledger=ledger, others=others, routes=ROUTES, metrics=metrics)
     desk = _Desk(service)
     express: dict[tuple[str, str], ASGIApp] = {(r.method, r.path): r.call(service) for r in ROUTES if r.raw}
     ends = [(r, express.get((r.method, r.path)) or desk.endpoint(r)) for r in ROUTES]

@@ -40,10 +40,11 @@ class Who:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One workspace as it is served."""
+    """One workspace as it is served; `others` are those of the same server, of which nothing is told."""
 
     ledger: Ledger
     routes: Sequence[Route]
+    others: Sequence[Ledger] = ()
     metrics: Metrics = field(default_factory=Metrics)
 
 
