@@ -68,6 +68,7 @@ class Server:
 
     `rate`: requests per second of one key. `failures`: wrong keys per second of one address. 0: no limit. `public_url`:
     where people reach the service, for the links in messages. `workspaces`: folders that are served beside this one.
+    `stale_after_days`: predictions published before that are taken as missing; the default is a weekly run, a day late.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -76,6 +77,7 @@ class Server:
     failures: float = 10.0
     public_url: str = ""
     workspaces: tuple[str, ...] = ()
+    stale_after_days: float = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from nextbest.ledger import analysis, identities, tail, views
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from datetime import datetime
 
     from nextbest.features.language import Feature
@@ -50,7 +50,7 @@ class Histories:
     def __init__(self, ledger: Ledger, *, most_events: int = MOST_EVENTS) -> None:
         self._ledger = ledger
         self._most = most_events
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._of: dict[str, str] = {}
         self._events = 0
@@ -59,11 +59,6 @@ class Histories:
         self._features: dict[str, Feature] = {}
         self._stamp: tail.Stamp | None = None
         self._people: tuple[int, int, int] = (0, 0, 0)
-
-    def features(self) -> Mapping[str, Feature]:
-        """Give the features of the workspace by name, as of the last look."""
-        with self._lock:
-            return self._features
 
     def has(self, subject_id: str) -> bool:
         """Tell whether a subject would be served from memory."""
@@ -76,29 +71,32 @@ class Histories:
         Names that are no features of the workspace are left out. Raises `LedgerError` when events cannot be read.
         """
         with self._lock:
-            with self._ledger.journal.read() as connection:
-                self._look(connection)
+            self._look()
             wanted = [self._features[name] for name in names if name in self._features]
-            if not wanted:
-                return {}
             kept = self._kept.get(subject_id)
-            if kept is None:
-                return alone.vector(self._read(subject_id).history, wanted, as_of)
-            self._kept.move_to_end(subject_id)
-            return alone.vector(kept.history, wanted, as_of)
+            if wanted and kept is not None:
+                self._kept.move_to_end(subject_id)
+                return alone.vector(kept.history, wanted, as_of)
+        return alone.vector(self._read(subject_id).history, wanted, as_of) if wanted else {}
+
+    def warm(self, subject_id: str) -> None:
+        """Read a subject's events unless they are there, so that the next request finds them."""
+        if not self.has(subject_id):
+            self._read(subject_id)
 
     # --- keeping up with the journal --------------------------------------------------------------------------------
 
-    def _look(self, connection: sqlite3.Connection) -> None:
+    def _look(self) -> None:
         """Take in what came since the last look; forget everybody when what was read may no longer stand."""
-        now = tail.stamp(connection)
-        before, self._stamp = self._stamp, now
-        if before == now:
-            return
-        if before is None or before.segments != now.segments or self._others(connection, before, now):
-            self._forget(connection)
-        elif before.last != now.last:
-            self._add(connection, before.last)
+        with self._ledger.journal.read() as connection:
+            now = tail.stamp(connection)
+            before, self._stamp = self._stamp, now
+            if before == now:
+                return
+            if before is None or before.segments != now.segments or self._others(connection, before, now):
+                self._forget(connection)
+            elif before.last != now.last:
+                self._add(connection, before.last)
 
     def _others(self, connection: sqlite3.Connection, before: tail.Stamp, now: tail.Stamp) -> bool:
         """Tell whether somebody was merged or erased: permissions move with that, and with much else."""
@@ -140,15 +138,17 @@ class Histories:
     # --- reading one subject ----------------------------------------------------------------------------------------
 
     def _read(self, subject_id: str) -> _Kept:
-        """Read a subject's events, and keep them unless the ledger moved meanwhile."""
+        """Read a subject's events, and keep them unless the ledger moved meanwhile; others are served meanwhile."""
         for _ in range(_ATTEMPTS):
-            before = self._stamp
+            with self._lock:
+                self._look()
+                before = self._stamp
             kept = self._found(subject_id)
-            with self._ledger.journal.read() as connection:
-                self._look(connection)
-            if self._stamp == before:
-                self._keep(subject_id, kept)
-                return kept
+            with self._lock:
+                self._look()
+                if self._stamp == before:
+                    self._keep(subject_id, kept)
+                    return kept
         return self._found(subject_id)
 
     def _found(self, subject_id: str) -> _Kept:
@@ -158,6 +158,7 @@ class Histories:
         return _Kept(history=alone.History(rows=rows), ids=ids, events=1 + sum(map(len, rows.values())))
 
     def _keep(self, subject_id: str, kept: _Kept) -> None:
+        self._drop(subject_id)
         self._kept[subject_id] = kept
         self._of.update(dict.fromkeys(kept.ids, subject_id))
         self._events += kept.events

@@ -17,16 +17,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nextbest.errors import DataError, UnknownNameError
-from nextbest.ledger import archive, catalogue, chain, contacts, gate
+from nextbest.ledger import archive, catalogue, chain, contacts, gate, spent
 from nextbest.ledger.files import digest_file, sync
+from nextbest.ledger.identities import cluster
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import from_micros, to_micros
 from nextbest.ledger.workspace import new_id
-from nextbest.types import Candidate, Decision
+from nextbest.types import NO_ACTION, Candidate, Decision
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -115,13 +116,23 @@ def log_rows(connection: sqlite3.Connection, rows: Sequence[Row], reached: Seque
         contacts.add(connection, reached)
 
 
-def log_table(ledger: Ledger, play: str, table: pa.Table, *, consent_version: int) -> str | None:
+def log_table(
+    ledger: Ledger,
+    play: str,
+    table: pa.Table,
+    *,
+    consent_version: int,
+    costs: Mapping[str, float] | None = None,
+    still: Callable[[sqlite3.Connection], bool] | None = None,
+) -> str | None:
     """Log a play decided in bulk as one segment, one link and its contacts in one commit; gives the segment's id.
 
-    Gives None, and keeps nothing, when permissions have changed since `consent_version`: decide again. `table` has the
-    columns of `DECISION_SCHEMA`. Raises `DataError` as `log` does.
+    Gives None, and keeps nothing, when permissions have changed since `consent_version`, or *still* says no inside the
+    transaction: decide again. `table` has the columns of `DECISION_SCHEMA`; `costs` say what one use of an action
+    costs, for the sums that limits are held to. Raises `DataError` as `log` does.
     """
     rows = _checked_table(table, play)
+    booked = _booked(play, rows, costs or {})
     reached = _contacts_of_table(ledger, play, rows)
     with archive.pending(ledger) as folder:
         file = folder / "decisions.parquet"
@@ -132,13 +143,14 @@ def log_table(ledger: Ledger, play: str, table: pa.Table, *, consent_version: in
         target.parent.mkdir(parents=True, exist_ok=True)
 
         def commit(connection: sqlite3.Connection) -> str | None:
-            if gate.version(connection) != consent_version:
+            if gate.version(connection) != consent_version or (still is not None and not still(connection)):
                 return None
             file.replace(target)
             sync(target.parent)
             catalogue.add_segment(connection, segment, ledger.clock())
             chain.add_stored(connection, "segment", segment.segment_id)
             contacts.add(connection, reached)
+            spent.add_sums(connection, booked)
             return segment.segment_id
 
         return ledger.journal.write(commit)
@@ -159,6 +171,14 @@ def get(ledger: Ledger, decision_id: str) -> Decision:
         for found in pq.read_table(path, filters=pc.field("decision_id") == decision_id).to_pylist():
             return _decision(found | {"candidates": tuple(Candidate(**c) for c in found["candidates"])})
     raise UnknownNameError(f"There is no decision '{decision_id}'; it may have been erased.")
+
+
+def count(connection: sqlite3.Connection, subject_id: str, *, since: datetime) -> int:
+    """Give how often was decided live for a subject (under any of its ids) since a moment, lists left out."""
+    subjects = msgspec.json.encode(cluster(connection, subject_id)).decode()
+    asked = {"subjects": subjects, "since": to_micros(since)}
+    found: int = connection.execute(load(_FILE, "count_of"), asked).fetchone()[0]
+    return found
 
 
 def _decision(values: dict[str, Any]) -> Decision:
@@ -332,6 +352,16 @@ def _contacts_of_table(ledger: Ledger, play: str, rows: pa.Table) -> list[contac
     channels = contacts.reaching(ledger.config, play)
     columns = (made[name].to_pylist() for name in ("subject_id", "decision_id", "action_id"))
     return [(s, ts, d, channels.get(a, ""), play, a) for ts, s, d, a in zip(micros, *columns, strict=True)]
+
+
+def _booked(play: str, rows: pa.Table, costs: Mapping[str, float]) -> list[tuple[str, str, int, int, float]]:
+    """Give uses and cost of a list's live decisions as rows of `spent`; all of a list happens at one moment."""
+    live = rows.filter(pc.and_(pc.equal(rows["mode"], "live"), pc.not_equal(rows["action_id"], NO_ACTION)))
+    if not live.num_rows:
+        return []
+    slot = spent.slot_of(live["ts"][0].as_py())
+    counted = [(c["values"], c["counts"]) for c in pc.value_counts(live["action_id"]).to_pylist()]
+    return [(play, action_id, slot, n, n * costs.get(action_id, 0.0)) for action_id, n in counted]
 
 
 def _segment(file: Path, rows: pa.Table, play: str) -> catalogue.Segment:

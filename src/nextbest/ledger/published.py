@@ -52,6 +52,24 @@ def published(connection: sqlite3.Connection, subject_id: str) -> tuple[dict[str
     return values, versions
 
 
+def fresh(
+    connection: sqlite3.Connection, subject_id: str, *, oldest: datetime
+) -> tuple[dict[str, Any], dict[str, str], tuple[str, ...]]:
+    """Give what `published` gives, and the names that are left out as they were published before *oldest*."""
+    values: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    stale: list[str] = []
+    for body, recipe, model_id, ts in connection.execute(load(_FILE, "dated_of_subject"), (subject_id,)):
+        said = msgspec.json.decode(body)
+        if ts < to_micros(oldest):
+            stale += said
+            continue
+        values |= said
+        if model_id:
+            versions[recipe] = model_id
+    return values, versions, tuple(name for name in stale if name not in values)
+
+
 def _insert(connection: sqlite3.Connection, rows: list[tuple[str, str, str, str]]) -> None:
     connection.executemany(load(_FILE, "insert"), rows)
 

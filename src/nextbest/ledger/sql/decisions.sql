@@ -11,6 +11,10 @@ SELECT decision_id, request_id, play, mode, arm, subject_id, ts, context, candid
   features, consent_version, policy_version, model_versions, reason, degraded, latency_us, position, action_features
 FROM decision WHERE decision_id = ?;
 
+-- name: count_of
+SELECT count(*) FROM decision
+WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND ts >= :since AND mode = 'live' AND position IS NULL;
+
 -- name: insert_contact
 INSERT OR IGNORE INTO contact (subject_id, ts, decision_id, channel, play, action_id) VALUES (?, ?, ?, ?, ?, ?);
 

@@ -1,0 +1,99 @@
+"""What is known of a subject now, for a service: fresh predictions, features exact to the last event, counters.
+
+A subject that was not asked for lately is served what was published, where that is all that is needed, and is read in
+the background, so that its next request is exact; else it is read at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from nextbest.errors import LedgerError
+from nextbest.features.histories import Histories
+from nextbest.policies.live.known import Known
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from nextbest.ledger import Ledger
+
+COUNTERS = {f"{what}_{days}d": (what, days) for what in ("contacts", "decisions") for days in (1, 7, 30)}
+_WAITING = 1_000  # subjects to be read; more would be served long after they were asked for
+_log = logging.getLogger("nextbest")
+
+
+class Memory:
+    """Knows subjects for one workspace in one process; thread-safe. An engine takes it as `know`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.histories = Histories(ledger)
+        self._cold: queue.Queue[str] = queue.Queue(maxsize=_WAITING)
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, ledger: Ledger, subject_id: str, wanted: Collection[str], context: Mapping[str, Any]) -> Known:
+        """Give what is known now; *wanted* are the columns that no recipe gives. Raises `LedgerError`."""
+        from nextbest.ledger import identities, published
+
+        now = ledger.clock()
+        oldest = now - timedelta(days=ledger.config.server.stale_after_days)
+        with ledger.journal.read() as connection:
+            subject = identities.known_as(connection, ledger.secret, subject_id)
+            values, versions, stale = published.fresh(connection, subject, oldest=oldest)
+            counted = _counted(connection, subject, wanted, now)
+        names = [n for n in wanted if n not in COUNTERS and n not in context]
+        features = {**values, **self._features(subject, names, values, now), **counted}
+        return Known(subject_id=subject, features=features, versions=versions, stale=stale)
+
+    def _features(
+        self, subject: str, names: Collection[str], published: Mapping[str, Any], now: datetime
+    ) -> Mapping[str, float | None]:
+        if not names:
+            return {}
+        if not self.histories.has(subject) and all(name in published for name in names):
+            self._later(subject)
+            return {}
+        try:
+            return self.histories.vector(subject, names, as_of=now)
+        except LedgerError as error:
+            _log.error("decide: features are missing: %s", type(error).__name__)
+            return {}
+
+    def _later(self, subject: str) -> None:
+        """Have a subject read in the background; when too many wait, it is left for another time."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._read, name="nextbest-memory", daemon=True)
+            self._thread.start()
+        try:
+            self._cold.put_nowait(subject)
+        except queue.Full:
+            return
+
+    def _read(self) -> None:
+        while True:
+            subject = self._cold.get()
+            try:
+                self.histories.warm(subject)
+            except LedgerError as error:
+                _log.error("decide: events could not be read: %s", type(error).__name__)
+
+
+def _counted(
+    connection: sqlite3.Connection, subject: str, wanted: Collection[str], now: datetime
+) -> dict[str, float | None]:
+    """Give the counters that are wanted: live contacts, and live decisions made one by one, of the last days."""
+    from nextbest.ledger import contacts, decisions
+
+    found: dict[str, float | None] = {}
+    for name in wanted:
+        if name in COUNTERS:
+            what, days = COUNTERS[name]
+            since = now - timedelta(days=days)
+            counter = contacts.count if what == "contacts" else decisions.count
+            found[name] = float(counter(connection, subject, since=since))
+    return found

@@ -1,0 +1,126 @@
+"""What a service knows of a subject: exact to the last event, and missing rather than old."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from nextbest.features.build import vector
+from nextbest.features.sets import feature_set
+from nextbest.ledger import events, identities, published, workspace
+from nextbest.policies.live.ask import Ask
+from nextbest.policies.live.engine import Engine
+from nextbest.policies.live.memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nextbest.ledger.workspace import Ledger
+
+NOW = datetime(2026, 3, 2, 11, tzinfo=UTC)
+TOML = """
+[consent]
+regime = "opt_out"
+[plays.banner]
+audience = "page_views_7d >= 2 and decisions_1d < 2 and contacts_7d < 1"
+holdout = 0.0
+value = "1"
+response = "0.5"
+policy = { name = "greedy", explore = 0.0 }
+actions = [
+  { id = "hello", class = "content", assumed_log_odds = 1.0 },
+  { id = "mail", class = "outbound", channel = "email", assumed_log_odds = 0.1, eligibility = "orders_30d > 0" },
+]
+"""
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        """Give the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give the clock of the workspace."""
+    return Clock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    """Give a workspace with a play on a page."""
+    with workspace.create(tmp_path / "acme", config_text=TOML, clock=clock) as ledger:
+        yield ledger
+
+
+def view(ledger: Ledger, number: int, subject: str = "v1") -> None:
+    """Store a page view."""
+    ts = (NOW - timedelta(minutes=number + 1)).isoformat()
+    row = {"kind": "page_view", "message_id": f"{subject}{number}", "subject_id": subject, "ts": ts}
+    assert events.ingest(ledger, [row], source="web")[0].status == "stored"
+
+
+def test_an_event_opens_the_audience_at_once(ledger: Ledger) -> None:
+    """The second page view lets the visitor in; what is logged as served is what training would compute."""
+    engine = Engine(ledger, know=Memory(ledger))
+    view(ledger, 0)
+    assert engine.decide(Ask(play="banner", subject_id="v1"))[0].action_id == "none"
+    view(ledger, 1)
+    made = engine.decide(Ask(play="banner", subject_id="v1"))[0]
+    assert made.action_id == "hello"
+    wanted = vector(ledger, feature_set(ledger), "v1", as_of=NOW)
+    assert made.features["page_views_7d"] == wanted["page_views_7d"] == 2.0
+
+
+def test_decisions_taken_are_counted(ledger: Ledger) -> None:
+    """After two decisions within a day the third is outside the audience."""
+    engine = Engine(ledger, know=Memory(ledger))
+    view(ledger, 0)
+    view(ledger, 1)
+    said = [engine.decide(Ask(play="banner", subject_id="v1"))[0] for _ in range(3)]
+    assert [d.action_id for d in said] == ["hello", "hello", "none"]
+    assert [d.features["decisions_1d"] for d in said] == [0.0, 1.0, 2.0]
+
+
+def test_a_visitor_who_logs_in_brings_what_was_seen(ledger: Ledger) -> None:
+    """Events of the anonymous id and of the person add up once both are known to be one."""
+    engine = Engine(ledger, know=Memory(ledger))
+    view(ledger, 0, "anonymous")
+    view(ledger, 1, "person")
+    assert engine.decide(Ask(play="banner", subject_id="person"))[0].action_id == "none"
+    identities.merge(ledger, "anonymous", "person", why="logged in")
+    made = engine.decide(Ask(play="banner", subject_id="anonymous"))[0]
+    assert (made.subject_id, made.action_id, made.features["page_views_7d"]) == ("person", "hello", 2.0)
+
+
+def test_old_predictions_are_missing(ledger: Ledger, clock: Clock) -> None:
+    """What was published longer ago than the limit is named as stale and not served."""
+    memory = Memory(ledger)
+    table = pa.table({"subject_id": ["v1"], "churn_probability": [0.25]})
+    published.publish(ledger, "churn", "m1", NOW, table)
+    assert memory(ledger, "v1", (), {}).features["churn_probability"] == 0.25
+    clock.now = NOW + timedelta(days=8, seconds=1)
+    late = memory(ledger, "v1", (), {})
+    assert (late.stale, "churn_probability" in late.features) == (("churn_probability",), False)
+
+
+def test_someone_new_is_served_what_was_published_and_is_exact_from_then_on(ledger: Ledger) -> None:
+    """The first request takes the published feature; soon after the subject is in memory and counted exactly."""
+    memory = Memory(ledger)
+    view(ledger, 0)
+    published.publish(ledger, "features", "", NOW, pa.table({"subject_id": ["v1"], "page_views_7d": [7.0]}))
+    assert memory(ledger, "v1", ("page_views_7d",), {}).features["page_views_7d"] == 7.0
+    until = time.monotonic() + 20
+    while not memory.histories.has("v1") and time.monotonic() < until:
+        time.sleep(0.01)
+    assert memory(ledger, "v1", ("page_views_7d",), {}).features["page_views_7d"] == 1.0
