@@ -42,6 +42,7 @@ RUNS = {
     "load": ("Loading", ["-m", "benchmarks.load"]),
     "ledger": ("The ledger", ["benchmarks/ledger/run.py"]),
     "decide": ("Deciding", ["benchmarks/decide/run.py"]),
+    "replay": ("Another policy on the log", ["benchmarks/replay/run.py"]),
 }
 WRITE_THEMSELVES = ("value", "decide")
 
