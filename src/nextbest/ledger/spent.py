@@ -44,6 +44,11 @@ def add(connection: sqlite3.Connection, rows: Iterable[tuple[str, str, int, floa
     connection.executemany(load(_FILE, "add"), [(*key, n, costs[key]) for key, n in uses.items()])
 
 
+def add_sums(connection: sqlite3.Connection, rows: Iterable[tuple[str, str, int, int, float]]) -> None:
+    """Add whole lists (play, action id, slot, uses, cost) inside the transaction that logs them."""
+    connection.executemany(load(_FILE, "add"), rows)
+
+
 def amount(connection: sqlite3.Connection, play: str, action_id: str) -> float | None:
     """Give the amount last approved for an action, or None."""
     found = connection.execute(load(_FILE, "newest_amount"), (play, action_id)).fetchone()
@@ -78,6 +83,6 @@ def approve(connection: sqlite3.Connection, play: str, action_id: str, *, amount
 
 
 def last_logged(connection: sqlite3.Connection) -> datetime | None:
-    """Give the moment of the decision that was logged last, or None."""
-    found = connection.execute(load(_FILE, "last_logged")).fetchone()
-    return from_micros(found[0]) if found else None
+    """Give the moment of the last contact or of the decision that was logged last, whichever is later, or None."""
+    found = connection.execute(load(_FILE, "last_logged")).fetchone()[0]
+    return from_micros(found) if found else None

@@ -24,4 +24,4 @@ ON CONFLICT (play, action_id, ts) DO UPDATE SET amount = excluded.amount, by = e
 SELECT action_features, context FROM decision WHERE decision_id = ?;
 
 -- name: last_logged
-SELECT ts FROM decision ORDER BY rowid DESC LIMIT 1;
+SELECT max(coalesce((SELECT ts FROM decision ORDER BY rowid DESC LIMIT 1), 0), coalesce((SELECT max(ts) FROM contact), 0));

@@ -25,14 +25,18 @@ GAP_S = 2.0  # more than a clock is ever slewed between two looks, less than qui
 _GAP = timedelta(seconds=GAP_S)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Watch:
-    """A clock that is compared with one that only counts, from the moment the watch was made."""
+    """A clock that is compared with one that only counts, from the moment the watch was made.
 
-    clock: Callable[[], datetime]
+    `latest` is the latest logged moment that it has been told of: what is logged by a clock that was set back must not
+    make that clock right.
+    """
+
     counter: Callable[[], float] | None
     started: datetime
     counted: float
+    latest: datetime | None = None
 
     def jumped(self, now: datetime) -> bool:
         """Say whether the wall clock and the counter have come apart by more than `GAP_S` since the start."""
@@ -43,8 +47,10 @@ class Watch:
 
     def suspect(self, now: datetime, *, last_logged: datetime | None) -> str:
         """Say why the time cannot be trusted, or give ''."""
-        if last_logged is not None and now < last_logged - _GAP:
-            return f"the clock is {(last_logged - now).total_seconds():.0f} s behind the last logged decision"
+        if last_logged is not None and (self.latest is None or last_logged > self.latest):
+            self.latest = last_logged
+        if self.latest is not None and now < self.latest - _GAP:
+            return f"the clock is {(self.latest - now).total_seconds():.0f} s behind the last logged decision"
         return "the clock has jumped since the start" if self.jumped(now) else ""
 
 
@@ -54,9 +60,7 @@ def watch(ledger: Ledger, *, counter: Callable[[], float] | None = None) -> Watc
     A clock that a caller has put in place of the wall clock is compared only with the *counter* given.
     """
     counts = counter or (_counter if ledger.clock is wall_clock else None)
-    return Watch(
-        clock=ledger.clock, counter=counts, started=ledger.clock(), counted=counts() if counts is not None else 0.0
-    )
+    return Watch(counter=counts, started=ledger.clock(), counted=counts() if counts is not None else 0.0)
 
 
 def _counter() -> float:
