@@ -58,8 +58,9 @@ class Wanted:
 def engine(ledger: Ledger) -> Engine:
     """Give the engine that decides for a workspace in this process."""
     from nextbest.policies.live.engine import Engine
+    from nextbest.policies.live.memory import Memory
 
-    return Engine(ledger)
+    return Engine(ledger, know=Memory(ledger))
 
 
 def nothing(using: Engine, ask: Ask) -> Decision:

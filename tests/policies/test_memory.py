@@ -36,6 +36,11 @@ actions = [
   { id = "hello", class = "content", assumed_log_odds = 1.0 },
   { id = "mail", class = "outbound", channel = "email", assumed_log_odds = 0.1, eligibility = "orders_30d > 0" },
 ]
+[plays.offer]
+holdout = 0.0
+value = "predicted_clv"
+response = "0.5"
+actions = [{ id = "hello", class = "content" }]
 """
 
 
@@ -112,6 +117,18 @@ def test_old_predictions_are_missing(ledger: Ledger, clock: Clock) -> None:
     clock.now = NOW + timedelta(days=8, seconds=1)
     late = memory(ledger, "v1", (), {})
     assert (late.stale, "churn_probability" in late.features) == (("churn_probability",), False)
+
+
+def test_a_decision_on_old_predictions_is_degraded(ledger: Ledger, clock: Clock) -> None:
+    """A play that asks for a prediction decides as usual while it is fresh, and degraded once it is too old."""
+    engine = Engine(ledger, know=Memory(ledger))
+    table = pa.table({"subject_id": ["v1"], "predicted_clv": [20.0]})
+    published.publish(ledger, "value", "m1", NOW, table)
+    fresh = engine.decide(Ask(play="offer", subject_id="v1"))[0]
+    clock.now = NOW + timedelta(days=9)
+    old = engine.decide(Ask(play="offer", subject_id="v1"))[0]
+    assert (fresh.degraded, old.degraded) == (False, True)
+    assert "predicted_clv" not in old.features
 
 
 def test_someone_new_is_served_what_was_published_and_is_exact_from_then_on(ledger: Ledger) -> None:

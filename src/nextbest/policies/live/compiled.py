@@ -51,6 +51,7 @@ class Compiled:
     share: Shares
     arm_seed: int
     types: Mapping[str, type | tuple[type, ...]]
+    asked: frozenset[str]
     wanted: frozenset[str]
     audience: Closure | None
     response: Closure
@@ -88,6 +89,7 @@ def compile_play(ledger: Ledger, play: Play, *, now: datetime, salt: str | None 
         share=shares(play),
         arm_seed=seed_of("arm", play.name, own),
         types=_types(play),
+        asked=frozenset(asked_for(play)),
         wanted=frozenset(asked_for(play) - recipe_of(ledger.config.recipes).keys()),
         audience=_closure(play.audience) if play.audience.strip() else None,
         response=_closure(response_of(play)),

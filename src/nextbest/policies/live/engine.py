@@ -88,6 +88,8 @@ class Engine:
         state, worth, failures = ranked(
             compiled, ask, row, shown, brought, state=self._state, guard=self._guard, started=begun
         )
+        if not compiled.asked.isdisjoint(about.stale):
+            failures = (*failures, "features")
         early, late = own_removals(self.ledger, compiled, row, now, degraded=worth.degraded)
         meant = (about.features.get("subject_type") == DEAL) == (compiled.play.subject_type == DEAL)
         return Proposal(
