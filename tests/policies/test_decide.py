@@ -347,3 +347,67 @@ def test_a_list_made_after_the_fact_says_so(workspace: Callable[..., Ledger], cl
     assert set(run(ledger, mode="shadow").table["context"].to_pylist()) == {"{}"}
     clock.now = NOW + timedelta(days=10)
     assert set(run(ledger, mode="shadow").table["context"].to_pylist()) == {'{"hindsight": true}'}
+
+
+SHORT = """[
+  { id = "mail", channel = "email", cost = 0.1, assumed_log_odds = 0.2 },
+  { id = "call", channel = "phone", cost = 3.0, assumed_log_odds = 0.8, max_per_day = 40, min_per_day = 10 },
+]"""
+
+
+def test_a_budget_is_never_exceeded_and_its_plan_is_on_record(workspace: Callable[..., Ledger]) -> None:
+    """A list spends at most its budget, says how good its plan is, and logs the prices that led to it."""
+    ledger = workspace("budget = 60.0\nholdout = 0.05\nrandom = 0.05", actions=SHORT)
+    decided = run(ledger)
+    found = decided.allocation
+    assert 30 < found["spent"] <= found["planned_spend"] <= found["budget"] == 60
+    assert found["value"] <= found["bound"] + 1e-6
+    assert found["gap"] < 0.02
+    assert found["prices"]["budget"] > 0
+    context = json.loads(decided.table["context"][0].as_py())
+    assert context["prices"] == found["prices"]
+    assert decided.removed_by["limit:budget"] > 0
+    for row in decided.table.to_pylist():
+        open_actions = [c["choice_probability"] for c in row["candidates"] if c["removed_by"] is None]
+        assert sum(open_actions) == pytest.approx(1.0)
+        assert min(open_actions) > 0
+
+
+def test_a_budget_of_a_day_is_kept_over_lists(workspace: Callable[..., Ledger], clock: Clock) -> None:
+    """However often a play is decided, its live lists of one day spend at most the day's budget."""
+    ledger = workspace("budget = 60.0", actions=SHORT)
+    spent = [run(ledger).allocation["spent"] for _ in range(3)]
+    assert sum(spent) <= 60
+    assert sum(spent) > 50  # what the draw left over is used by the next list
+    clock.now += timedelta(days=1)
+    decide_bulk(ledger, ledger.config.plays["win_back"], subjects(), as_of=clock.now)
+    assert run(ledger, mode="shadow").allocation["spent"] >= 0
+
+
+def test_prices_decide_who_gets_what_is_short(workspace: Callable[..., Ledger]) -> None:
+    """Without exploration and holdout the list is its plan: uses, spending and value are those of the allocation."""
+    play = 'budget = 60.0\nholdout = 0.0\npolicy = { name = "greedy", explore = 0.0 }'
+    decided = run(workspace(play, actions=SHORT))
+    found = decided.allocation
+    assert {a: n for a, n in decided.by_action.items() if a != "none"} == found["uses"]
+    assert decided.expected_value == pytest.approx(found["value"], rel=1e-5)
+    assert found["spent"] == pytest.approx(found["planned_spend"])
+
+
+def test_one_member_of_a_household_is_contacted(workspace: Callable[..., Ledger]) -> None:
+    """With a group, a list contacts at most one member of each, whatever is drawn."""
+    table = subjects().append_column("household", pa.array([f"h{i // 4}" for i in range(400)]))
+    decided = run(workspace('group = "household"\nrandom = 0.3', actions=SHORT), table)
+    acted = decided.table.filter(pc.not_equal(decided.table["action_id"], "none"))
+    homes = [int(subject[1:]) // 4 for subject in acted["subject_id"].to_pylist()]
+    assert len(homes) == len(set(homes)) > 40
+    with pytest.raises(ConfigError, match="group 'firm', which is not known"):
+        run(workspace('group = "firm"', actions=SHORT), table)
+
+
+def test_least_uses_that_cannot_be_given_are_said(workspace: Callable[..., Ledger]) -> None:
+    """Asking for more uses than there are subjects who may have them is a note with both numbers."""
+    actions = '[{ id = "call", channel = "phone", min_per_day = 50, eligibility = "orders_365d >= 6" }]'
+    decided = run(workspace(actions=actions))
+    (note,) = [n for n in decided.notes if "at least 50 uses of 'call'" in n]
+    assert "subjects may have it" in note

@@ -38,6 +38,7 @@ def decide(
         "removed_by": decided.removed_by,
         "degraded": decided.degraded,
         "expected_value": decided.expected_value,
+        "allocation": decided.allocation,
         "out": written,
         "notes": decided.notes,
     }

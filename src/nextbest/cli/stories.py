@@ -123,13 +123,44 @@ def predict(said: Document) -> Iterator[str]:
 
 
 def watch(said: Document) -> Iterator[str]:
-    """Tell of each recipe whether it still sees what it learnt from, and what to do."""
+    """Tell of each recipe whether it still sees what it learnt from, of each play whether its log is sound."""
     for found in said["recipes"]:
         verdict = "drifted" if found["drifted"] else found["status"].replace("_", " ")
         yield f"{found['recipe']}: {verdict}. {found['why']}"
         yield f"  learnt as of {found['then'][:10]}, seen as of {found['now'][:10]}; model {found['model_id']}"
-    if not said["recipes"]:
-        yield "Nothing has been fitted yet, so there is nothing to watch. Fit something: nextbest fit RECIPE."
+    for found in said.get("plays", ()):
+        yield f"{found['play']}: {'drifted' if found['drifted'] else 'ok'}, {_counted(found['decisions'], 'decision')}."
+        yield from (f"  {line}" for check in found["checks"] for line in _check(check))
+        if not found["checks"]:
+            yield f"  {found['why']}"
+    if not said["recipes"] and not said.get("plays"):
+        yield "Nothing has been fitted or decided yet, so there is nothing to watch. Start: nextbest fit RECIPE."
+
+
+def _check(check: Document) -> Iterator[str]:
+    if check["status"] != "ok":
+        yield f"{check['name'].replace('_', ' ')}: cannot tell. {check['why']}"
+        return
+    verdict = "ok" if check["ok"] else "NOT ok"
+    figures = f"{check['figure']:.4g}, limit {check['limit']:.4g}"
+    yield f"{check['name'].replace('_', ' ')}: {verdict} ({figures}). {check['why']}"
+    if check["what_to_do"]:
+        yield f"  {check['what_to_do']}"
+
+
+def _allocation(said: Document) -> Iterator[str]:
+    """Tell how much of a budget is used, how near the plan is to the best there could be, and what is short."""
+    if not said:
+        return
+    if said["budget"] is not None:
+        yield f"  spends {said['spent']:,.2f} of {said['budget']:,.2f} (planned {said['planned_spend']:,.2f})"
+    bound = f"no plan within the limits earns more than {said['bound']:,.2f} (gap {said['gap']:.3%})"
+    yield f"  planned to earn {said['value']:,.2f}; {bound}"
+    prices = dict(said["prices"]["per_action"])
+    if said["prices"]["budget"]:
+        yield f"  one more unit of budget would earn {said['prices']['budget']:,.2f} on top of itself"
+    if prices:
+        yield "  one more place would earn: " + ", ".join(f"{name} {price:,.2f}" for name, price in prices.items())
 
 
 def decide(said: Document) -> Iterator[str]:
@@ -140,6 +171,7 @@ def decide(said: Document) -> Iterator[str]:
     if said["by_arm"]:
         yield f"  arms: {_listed(said['by_arm'])}"
     yield f"  expected over doing nothing: {said['expected_value']:,.2f} (effects are assumed until they are measured)"
+    yield from _allocation(said.get("allocation") or {})
     if said.get("degraded"):
         yield f"  the chance or the value of a response is not known for {_counted(said['degraded'], 'subject')}"
     if said.get("out"):

@@ -7,21 +7,25 @@ plan: its quiet hours are kept by `send`; a single decision is carried out at on
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from nextbest.errors import LedgerError
-from nextbest.policies import arms, rows
+from nextbest.policies import arms, limits, rows
 from nextbest.policies.columns import condition, recipe_of, with_unfitted
+from nextbest.policies.left import used_today
 from nextbest.policies.run import Ranked, Run, Settled, chosen_gain, prepare, ranked, settle
 from nextbest.policies.settings import check_play, remarks
 from nextbest.policies.single import decide_one
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping
 
     from nextbest.ledger import Ledger
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 _KNOWN_SINCE = timedelta(days=1)  # events of the day itself come in while a list is made; more than that is the past
-_HINDSIGHT = '{"hindsight": true}'
 _log = logging.getLogger("nextbest")
 
 __all__ = ["Decided", "decide_bulk", "decide_one"]
@@ -39,7 +42,9 @@ __all__ = ["Decided", "decide_bulk", "decide_one"]
 class Decided:
     """What a play decided: the rows of the log, the list to work through, and the sums over both.
 
-    `expected_value` is what the chosen actions are expected to earn more than doing nothing.
+    `expected_value` is what the chosen actions are expected to earn more than doing nothing. `allocation` says how
+    limits were shared out, where there are any: `spent` (what the chosen actions cost), `planned_spend`, `budget`,
+    `value` and `bound` (of the plan), `gap` (their difference as a share of the bound), `uses`, `prices`, `short`.
     """
 
     play: str
@@ -52,6 +57,7 @@ class Decided:
     degraded: int = 0
     outside_audience: int = 0
     assumed: tuple[str, ...] = ()
+    allocation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -90,14 +96,15 @@ def decide_bulk(
     inside = table.filter(pa.array(condition(play.audience, table, f"Play '{play.name}', audience")))
     known = ranked(run, inside)
     versions = {**(model_versions or {}), "policy": run.version}
-    context = _HINDSIGHT if _is_past(ledger, now) else "{}"
+    context = {"hindsight": True} if _is_past(ledger, now) else {}
     for _ in range(ATTEMPTS):
         with ledger.journal.read() as connection:
             settled = settle(ledger, connection, run, known)
         made = _rows(run, known, settled, versions=versions, mode=mode, context=context)
-        if _logged(ledger, play, made, settled, mode):
+        if _logged(ledger, run, made, settled, mode):
+            notes += limits.remarks(settled.plan, run.actions, play.name)
             return _decided(run, known, settled, made, outside=table.num_rows - inside.num_rows, notes=notes)
-    message = f"Permissions changed {ATTEMPTS} times while play '{play.name}' was being decided."
+    message = f"Permissions or spending changed {ATTEMPTS} times while play '{play.name}' was being decided."
     raise LedgerError(f"{message} Nothing was logged; try again.")
 
 
@@ -110,7 +117,7 @@ def _is_past(ledger: Ledger, now: datetime) -> bool:
 
 
 def _rows(
-    run: Run, known: Ranked, settled: Settled, *, versions: Mapping[str, str], mode: Mode, context: str
+    run: Run, known: Ranked, settled: Settled, *, versions: Mapping[str, str], mode: Mode, context: Mapping[str, Any]
 ) -> pa.Table:
     from nextbest.ledger.workspace import new_id
 
@@ -122,7 +129,7 @@ def _rows(
         consent_version=settled.consent_version,
         policy_version=run.version,
         model_versions=versions,
-        context=context,
+        context=json.dumps({**context, **_prices(settled)}, sort_keys=True),
     )
     return rows.decision_rows(
         known.table,
@@ -135,14 +142,35 @@ def _rows(
     )
 
 
-def _logged(ledger: Ledger, play: Play, made: pa.Table, settled: Settled, mode: Mode) -> bool:
-    """Write the log in one commit; False when a permission moved since the gates were read."""
+def _prices(settled: Settled) -> dict[str, Any]:
+    """Give the prices at which a list was decided, for its log: another policy is replayed at the same ones."""
+    if settled.plan is None:
+        return {}
+    prices = settled.plan.prices
+    return {"prices": {"budget": prices.budget, "per_action": dict(prices.per_action)}}
+
+
+def _logged(ledger: Ledger, run: Run, made: pa.Table, settled: Settled, mode: Mode) -> bool:
+    """Write the log in one commit; False when a permission or the spending moved since the gates were read."""
     if mode == "replay" or not made.num_rows:
         return True
     from nextbest.ledger import decisions
 
     shaped = made.select(decisions.DECISION_SCHEMA.names).cast(decisions.DECISION_SCHEMA)
-    return decisions.log_table(ledger, play.name, shaped, consent_version=settled.consent_version) is not None
+    before = settled.used
+
+    def unspent(connection: sqlite3.Connection) -> bool:
+        return used_today(connection, run.moment) == before
+
+    logged = decisions.log_table(
+        ledger,
+        run.play.name,
+        shaped,
+        consent_version=settled.consent_version,
+        costs={a.id: a.cost for a in run.actions},
+        still=unspent if settled.plan is not None else None,
+    )
+    return logged is not None
 
 
 def _decided(run: Run, known: Ranked, settled: Settled, made: pa.Table, *, outside: int, notes: list[str]) -> Decided:
@@ -158,9 +186,18 @@ def _decided(run: Run, known: Ranked, settled: Settled, made: pa.Table, *, outsi
         expected_value=chosen_gain(run, known, settled.choice),
         degraded=int(settled.choice.degraded.sum()),
         outside_audience=outside,
+        allocation=_allocation(run, settled),
         assumed=tuple(a.id for a, guess in zip(run.actions, known.ranking.assumed, strict=True) if guess),
         notes=tuple(notes),
     )
+
+
+def _allocation(run: Run, settled: Settled) -> dict[str, Any]:
+    if settled.plan is None:
+        return {}
+    cost = np.array([a.cost for a in run.actions])
+    found = limits.facts(settled.plan, run.actions, settled.left)
+    return {"spent": round(float(cost[settled.choice.action].sum()), 6), **found}
 
 
 def _counts(table: pa.Table, column: str) -> dict[str, int]:

@@ -28,12 +28,18 @@ _PAYS, _DRAWN, _HELD, _NOTHING_PAYS, _NOTHING_DRAWN, _RULED_OUT, _USUAL = range(
 
 
 def sentences(
-    ranking: Ranking, removals: Removals, actions: tuple[Action, ...], arms: np.ndarray[Any, Any], chosen: Positions
+    ranking: Ranking,
+    removals: Removals,
+    actions: tuple[Action, ...],
+    arms: np.ndarray[Any, Any],
+    chosen: Positions,
+    *,
+    charged: Numbers | None = None,
 ) -> pa.Array:
-    """Give the reason of each decision."""
+    """Give the reason of each decision; `charged` is the worth after prices, where limits gave things a price."""
     ids = [a.id for a in actions]
     none = ids.index("none")
-    allowed = np.where(removals.eligible, ranking.worth, -np.inf)
+    allowed = np.where(removals.eligible, ranking.worth if charged is None else charged, -np.inf)
     top, wanted = best(allowed, actions), best(ranking.worth, actions)
     cases = np.select(
         [

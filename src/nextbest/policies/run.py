@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from nextbest.policies import evidence, gates, limits, reasons
 from nextbest.policies.choose import Choice, choose, policy_version
 from nextbest.policies.draw import fingerprints
+from nextbest.policies.left import Used, left_today, used_today
 from nextbest.policies.removals import Removals
 from nextbest.policies.response import Ranking, rank
 from nextbest.types import NO_ACTION, NONE
 
 if TYPE_CHECKING:
     import sqlite3
+    from datetime import datetime
+
+    import pyarrow as pa
 
     from nextbest.ledger import Ledger
     from nextbest.policies.draw import Words
@@ -70,6 +71,9 @@ class Settled:
     choice: Choice
     reasons: pa.Array
     consent_version: int
+    plan: limits.Allocated | None
+    left: limits.Left
+    used: Used
 
 
 def actions_of(play: Play) -> tuple[Action, ...]:
@@ -102,41 +106,23 @@ def settle(ledger: Ledger, connection: sqlite3.Connection, run: Run, known: Rank
     removals = Removals(known.table.num_rows, len(run.actions))
     version = gates.close_gates(ledger, connection, run.moment, known.table, removals)
     gates.remove_degraded(run.moment, known.ranking.degraded, removals)
-    _limit(ledger, connection, run, known, removals)
+    used = used_today(connection, run.moment)
+    left = left_today(run.moment, known.table, used)
+    plan = limits.apply(removals, known.ranking.worth, run.actions, run.none, left) if limits.binds(left) else None
+    charged = known.ranking if plan is None else replace(known.ranking, worth=plan.worth)
     choice = choose(
         run.play,
         known.table,
         run.actions,
-        ranking=known.ranking,
+        ranking=charged,
         removals=removals,
         subjects=known.subjects,
         key=(run.version, run.day, run.salt),
     )
-    told = reasons.sentences(known.ranking, removals, run.actions, choice.arms, choice.action)
-    return Settled(removals=removals, choice=choice, reasons=told, consent_version=version)
-
-
-def _limit(ledger: Ledger, connection: sqlite3.Connection, run: Run, known: Ranked, removals: Removals) -> None:
-    """Apply what may be done today, less what was done today already."""
-    limited = {a.id: a.max_per_day for a in run.actions if a.max_per_day is not None and a.id != NO_ACTION}
-    if not limited and run.play.max_actions is None:
-        return
-    used = _used_today(ledger, connection, run)
-    left = {a: max(0, most - used.get(a, 0)) for a, most in limited.items()}
-    in_all = None if run.play.max_actions is None else max(0, run.play.max_actions - sum(used.values()))
-    limits.apply_capacity(removals, known.ranking.worth, run.actions, run.none, per_action=left, in_all=in_all)
-
-
-def _used_today(ledger: Ledger, connection: sqlite3.Connection, run: Run) -> dict[str, int]:
-    """Give how often each action of the play was logged today (the day of the workspace)."""
-    from nextbest.ledger import contacts
-
-    midnight = _local(ledger, run.moment.now).replace(hour=0, minute=0, second=0, microsecond=0)
-    today = contacts.recent(connection, since=midnight)
-    ours = today.filter(pc.equal(today["play"], run.play.name))
-    ours = ours.filter(pc.less(ours["ts"], pa.scalar(midnight + timedelta(days=1))))
-    counted = ours.group_by("action_id").aggregate([("action_id", "count")])
-    return dict(zip(counted["action_id"].to_pylist(), counted["action_id_count"].to_pylist(), strict=True))
+    told = reasons.sentences(known.ranking, removals, run.actions, choice.arms, choice.action, charged=charged.worth)
+    return Settled(
+        removals=removals, choice=choice, reasons=told, consent_version=version, plan=plan, left=left, used=used
+    )
 
 
 def _local(ledger: Ledger, now: datetime) -> datetime:

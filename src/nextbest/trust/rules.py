@@ -13,6 +13,7 @@ _WORDS = {
     "quiet_hours": "it was too late or too early where the person is",
     "max_per_day": "today's places went to those who gain more",
     "max_actions": "today's places in the play went to those who gain more",
+    "per_group": "another member of the same group gains more by a contact",
     "degraded": "predictions were missing, and money and grave matters do not rest on guesses",
     "audience": "the person is not in the play's audience",
     "not_offered": "the caller did not offer it",
@@ -35,6 +36,7 @@ _WITHOUT = {
     "audience": "Were the person in the play's audience,",
     "max_per_day": "With more places a day,",
     "max_actions": "With more places in the play,",
+    "per_group": "Were another member of the group not contacted,",
     "limit:budget": "With more budget for the day,",
     "limit:budget_per_hour": "With more budget for the hour,",
 }
