@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nextbest.policies.decide import Decided
     from nextbest.trust.explain import Explanation
     from nextbest.types import Decision, Effect, Fitted, Outcome, Play, Recipe
+    from nextbest.watching.decisions import Watched
     from nextbest.watching.drift import Drift
 
     Progress = Callable[[float], None]
@@ -74,7 +75,7 @@ def load(
 
     files, notes = load_files(
         ledger, paths, kind=kind, overrides=columns, play=play, dry_run=dry_run, progress=progress
-    )  # fmt: skip
+    )
     joined = 0 if dry_run else identities.join_duplicates(ledger)
     compaction.compact(ledger)
     known = len(summary.subjects(ledger))
@@ -258,13 +259,9 @@ def measure_table(
 
 def effect_table(effect: Effect) -> pa.Table:
     """Give an effect as a table: one row in all, and one per treatment where there were several."""
-    import pyarrow as pa
+    from nextbest.measures import table as measured
 
-    columns = ("outcome", "treatment", "baseline", "design", "status", "estimate", "low", "high", "level", "n", "why")
-    whole = {name: getattr(effect, name, None) for name in columns}
-    each = effect.details.get("arms", {}) if "treated" in effect.details else {}
-    rows = [{**whole, "treatment": "all"}, *({**whole, **said, "treatment": arm} for arm, said in each.items())]
-    return pa.table({name: [row[name] for row in rows] for name in columns})
+    return measured.effect_table(effect)
 
 
 def explain(
@@ -288,6 +285,7 @@ def explain(
     from nextbest.models import store
     from nextbest.recipes import about
     from nextbest.trust import card
+    from nextbest.trust.decision_reasons import explain_logged
     from nextbest.trust.explain import explain_latest_decision
     from nextbest.trust.prediction import explain_prediction
 
@@ -296,8 +294,6 @@ def explain(
             raise UsageError(f"For whom? Say whose decision of the play '{what}' is to be explained.")
         return explain_latest_decision(ledger, what, identities.resolve(ledger, subject_id))
     if subject_id is None and what.startswith("d_"):
-        from nextbest.trust.decision_reasons import explain_logged
-
         return explain_logged(ledger, what)
     if what not in (*registry.names("recipes"), *ledger.config.recipes):
         raise unknown("recipe or play", what, [*registry.names("recipes"), *plays(ledger)])
@@ -319,13 +315,15 @@ def newest(ledger: Ledger, recipe: str) -> Fitted:
     return store.latest(ledger, recipe)
 
 
-def watch(ledger: Ledger, recipe: str | None = None, *, as_of: When = None) -> tuple[Drift, ...]:
-    """Compare what models see and say now with what they saw when they learnt; one entry per fitted recipe."""
-    from nextbest.models import store
-    from nextbest.watching.drift import drift
+def watch(ledger: Ledger, what: str | None = None, *, as_of: When = None) -> tuple[Drift | Watched, ...]:
+    """Compare what models see now with what they learnt from, and check what plays decided; all of them by default.
 
-    fitted = [store.latest(ledger, recipe)] if recipe else store.newest(ledger)
-    return tuple(drift(ledger, f, as_of=_moment(ledger, as_of)) for f in fitted)
+    *what* names one recipe or one play. Plays that have decided nothing for five weeks are left out when not named.
+    """
+    from nextbest.watching.every import watch_every
+
+    now = _moment(ledger, as_of)
+    return watch_every(ledger, plays(ledger), what, as_of=now, until=None if as_of is None else now)
 
 
 def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False, also: Also | None = None) -> Erasure:

@@ -115,17 +115,20 @@ def explain(
 
 
 @app.command(sort_key=14)
-def watch(recipe: str | None = None, *, as_of: str | None = None, common: Common = COMMON) -> int:
-    """Compare what the models see now with what they learnt from; exit status 1 when something drifts.
+def watch(what: str | None = None, *, as_of: str | None = None, common: Common = COMMON) -> int:
+    """Compare what recipes see now with what they learnt from, and check what plays decide; exit status 1 on drift.
 
     Example: nextbest watch churn || nextbest fit churn
+    Example: nextbest watch home_banner --json
     """
     from nextbest import verbs
 
     with workspace(common) as ledger:
-        found = verbs.watch(ledger, recipe, as_of=as_of)
-    render.show({"drifted": any(d.drifted for d in found), "recipes": found}, as_json=common.json, story="watch")
-    return int(any(d.drifted for d in found))
+        found = verbs.watch(ledger, what, as_of=as_of)
+    drifted = any(d.drifted for d in found)
+    sides = {name: [d for d in found if hasattr(d, key)] for name, key in (("recipes", "recipe"), ("plays", "play"))}
+    render.show({"drifted": drifted, **sides}, as_json=common.json, story="watch")
+    return int(drifted)
 
 
 @app.command(name="list", sort_key=25)

@@ -164,3 +164,12 @@ def _plain(effect: Effect) -> dict[str, Any]:
         "why": effect.why,
         "p_value": effect.details.get("p_value"),
     }
+
+
+def effect_table(effect: Effect) -> pa.Table:
+    """Give an effect as a table: one row in all, and one per treatment where there were several."""
+    columns = ("outcome", "treatment", "baseline", "design", "status", "estimate", "low", "high", "level", "n", "why")
+    whole = {name: getattr(effect, name, None) for name in columns}
+    each = effect.details.get("arms", {}) if "treated" in effect.details else {}
+    rows = [{**whole, "treatment": "all"}, *({**whole, **said, "treatment": arm} for arm, said in each.items())]
+    return pa.table({name: [row[name] for row in rows] for name in columns})

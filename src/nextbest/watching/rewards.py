@@ -1,0 +1,93 @@
+"""Do outcomes still come, and are they what they were? Reward by action, now and before; silence; unknown decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextbest.watching.checked import ALARM, LEAST, told, untold
+
+if TYPE_CHECKING:
+    from nextbest.watching.checked import Check, Floats, Places
+
+GAPS = 30  # so many pauses between outcomes say how long a usual one is
+UNKNOWN = 0.01
+
+
+def reward(subject: Places, action: Places, ts: Floats, value: Floats, *, since: float) -> Check:
+    """Compare the mean reward per decision before and after *since*, action by action; the figure is the z-score.
+
+    Each action counts by the smaller of its two sides, so that another mix of actions is no drift; subjects are
+    clusters. An action with fewer than 20 decisions on a side is left out.
+    """
+    now = ts >= since
+    weights = _weights(action, now)
+    used = int(sum(min(a, b) for a, b in weights.values()))
+    if used < LEAST:
+        return untold("reward", f"{used:,} due decisions are comparable on the smaller side; {LEAST:,} are needed.")
+    total = sum(min(a, b) for a, b in weights.values())
+    pulls = np.zeros(len(value))
+    difference = before = 0.0
+    for code, (was, is_) in weights.items():
+        share = min(was, is_) / total
+        for side, count, sign in ((~now, was, -1.0), (now, is_, 1.0)):
+            here = (action == code) & side
+            mean = float(value[here].mean())
+            difference += sign * share * mean
+            before += share * mean if sign < 0 else 0.0
+            pulls[here] = sign * share * (value[here] - mean) / count
+    se = float((np.bincount(subject, weights=pulls) ** 2).sum()) ** 0.5
+    if se == 0:
+        return untold("reward", "No reward differs from another, on either side.")
+    from scipy.special import ndtri
+
+    z, limit = difference / se, float(-ndtri(ALARM / 2))
+    why = f"A decision earns {before + difference:.4g} now and earned {before:.4g} before, action by action."
+    todo = (
+        "The world answers otherwise than it did: let the learner decay faster, or fit it again, and look at the goal."
+    )
+    return told("reward", abs(z), limit, ok=abs(z) <= limit, why=why, what_to_do=todo)
+
+
+def _weights(action: Places, now: np.ndarray) -> dict[int, tuple[int, int]]:
+    """Give (decisions before, decisions now) per action that has enough of both."""
+    least = 20
+    found = {
+        int(code): (int(((action == code) & ~now).sum()), int(((action == code) & now).sum())) for code in set(action)
+    }
+    return {code: sides for code, sides in found.items() if min(sides) >= least}
+
+
+def silence(outcomes: Floats, decisions: Floats, *, now: float) -> Check:
+    """Tell whether outcomes have stopped: the pause since the last against the pauses there were; figures in hours.
+
+    Alarms when the pause is longer than every earlier one and longer than one in `ALARM` of a steady stream would be,
+    and decisions were made before it that could have been answered meanwhile.
+    """
+    came = np.sort(outcomes[outcomes <= now])
+    gaps = np.diff(came)
+    if len(gaps) < GAPS or gaps.sum() <= 0:
+        return untold("silence", f"{len(came):,} outcomes so far; {GAPS + 1} are needed to know how often they come.")
+    pause = now - float(came[-1])
+    limit = max(float(gaps.max()), -np.log(ALARM) * float(gaps.mean()))
+    usual = float(came[-1]) - pause
+    waiting = int(((decisions > usual) & (decisions < now)).sum())
+    why = f"The last outcome came {_span(pause)} ago; the longest pause before was {_span(float(gaps.max()))}."
+    todo = "Look whether outcomes still reach the workspace: decisions wait for an answer longer than they used to."
+    ok = pause <= limit or waiting == 0
+    return told("silence", pause / 3600, limit / 3600, ok=ok, why=why, what_to_do=todo)
+
+
+def unlogged(named: int, unknown: int) -> Check:
+    """Give the share of outcomes that name a decision which is not in the log (erased people apart)."""
+    if not named:
+        return untold("unlogged", "No outcome names a decision.")
+    share = unknown / named
+    why = f"{unknown:,} of {named:,} outcomes name a decision that the log does not have."
+    todo = "Somebody serves decisions that were not logged, or the outcomes are of another workspace."
+    return told("unlogged", share, UNKNOWN, ok=share <= UNKNOWN, why=why, what_to_do=todo)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 86400:.1f} days" if seconds >= 2 * 86400 else f"{seconds / 3600:.1f} hours"
