@@ -82,9 +82,13 @@ def _block(worth: Numbers, spread: Numbers) -> Numbers:
     nodes = _first_nodes(mean, scale, low - 0.001 * width, width * 1.002)
     below = _distribution(mean, scale, nodes).prod(axis=1)
     floor = np.where(below <= _NEGLIGIBLE, nodes, -np.inf).max(axis=1, keepdims=True)
-    keep = np.flatnonzero((mean + _REACH * scale >= floor).any(axis=0))
+    running = mean + _REACH * scale >= floor
+    keep = np.flatnonzero(running.any(axis=0))
+    # What is out of the running in its own row counts for nothing there, whatever other rows need it for.
+    mean = np.where(running, mean, -_NEVER)[:, keep]
+    more = min(_MOST, max(_LEAST, _WORK // worth.shape[1]))
     p = np.zeros(worth.shape)
-    p[:, keep] = _shared_out(mean[:, keep], scale[:, keep], nodes, below)
+    p[:, keep] = _shared_out(mean, scale[:, keep], nodes, below, more)
     return np.where(eligible, p, 0.0)
 
 
@@ -97,9 +101,8 @@ def _first_nodes(mean: Numbers, scale: Numbers, start: Numbers, width: Numbers) 
     return nodes
 
 
-def _shared_out(mean: Numbers, scale: Numbers, nodes: Numbers, below: Numbers) -> Numbers:
+def _shared_out(mean: Numbers, scale: Numbers, nodes: Numbers, below: Numbers, more: int) -> Numbers:
     """Give P(a is best): the steps of the distribution of the highest, each shared out by the steps of the logs."""
-    more = min(_MOST, max(_LEAST, _WORK // mean.shape[1]))
     for last in (False, True):
         nodes = np.concatenate([nodes, _between(nodes, below, more)], axis=1)
         nodes.sort(axis=1)
