@@ -102,3 +102,23 @@ def test_too_many_are_refused() -> None:
         await asyncio.gather(first, *rest)
 
     asyncio.run(run())
+
+
+def test_a_disk_that_hangs_keeps_nobody_waiting() -> None:
+    """When a group takes too long, all who wait and whoever comes are told; once it is written, the next is served."""
+    writer = Writer()
+
+    async def run() -> str:
+        batcher: Batcher[str] = Batcher(writer.submit, patience=0.05)
+        first = batcher.add("a")
+        await asyncio.sleep(0.01)
+        told = await asyncio.gather(first, batcher.add("b"), return_exceptions=True)
+        assert [type(t) for t in told] == [LedgerError, LedgerError]
+        with pytest.raises(LedgerError, match="too long"):
+            batcher.add("c")
+        writer.go.set()
+        await asyncio.sleep(0.1)
+        return await batcher.add("d")
+
+    assert asyncio.run(run()) == "done d"
+    assert writer.groups == [["a"], ["d"]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from nextbest.errors import NextbestError
+from nextbest.errors import LedgerError
 from nextbest.serve.service import Refusal
 
 if TYPE_CHECKING:
@@ -18,19 +18,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_STUCK = "The journal takes too long to write."
+
 GROUP = 128  # more in one transaction would make the first wait for the last
+PATIENCE_S = 3.0  # longer than a writer waits for its turn; a disk that takes longer is as good as none
 WAITING = 1024  # more than this would wait longer than any client does
 
 
 class Batcher(Generic[T]):
     """Hands what one event loop gathers to `submit`, one group at a time, in the order of coming."""
 
-    def __init__(self, submit: Callable[[Sequence[Any]], Future[list[T]]], *, waiting: int = WAITING) -> None:
+    def __init__(
+        self,
+        submit: Callable[[Sequence[Any]], Future[list[T]]],
+        *,
+        waiting: int = WAITING,
+        patience: float = PATIENCE_S,
+    ) -> None:
         self._submit = submit
         self._most = waiting
         self._loop = asyncio.get_running_loop()
         self._next: list[tuple[Any, asyncio.Future[T]]] = []
+        self._patience = patience
         self._busy = False
+        self._stuck = False
 
     @property
     def waiting(self) -> int:
@@ -39,6 +50,8 @@ class Batcher(Generic[T]):
 
     def add(self, work: Any) -> asyncio.Future[T]:  # noqa: ANN401 (what `submit` takes)
         """Give the future of one piece of work; raises a refusal (429) when too many wait."""
+        if self._stuck:
+            raise LedgerError(_STUCK)
         if len(self._next) >= self._most:
             raise Refusal(429, "busy", "Too many requests wait.", Retry_After="1")
         future: asyncio.Future[T] = self._loop.create_future()
@@ -55,23 +68,40 @@ class Batcher(Generic[T]):
             self._go_on()
             return
         futures = [future for _, future in group]
+        timer = self._loop.call_later(self._patience, self._give_up, futures)
         try:
             written = self._submit([work for work, _ in group])
-        except NextbestError as error:
-            self._answer(futures, None, error)
-            return
-        written.add_done_callback(lambda done: self._wake(futures, done))
+        except BaseException as error:
+            self._answer(futures, timer, None, error)
+            raise
+        written.add_done_callback(lambda done: self._wake(futures, timer, done))
 
-    def _wake(self, futures: list[asyncio.Future[T]], done: Future[list[T]]) -> None:
+    def _give_up(self, futures: list[asyncio.Future[T]]) -> None:
+        """Tell all who wait that nothing is being written; what is under way may still become durable, unanswered."""
+        self._stuck = True
+        waiting, self._next = self._next, []
+        for future in (*futures, *(future for _, future in waiting)):
+            if not future.done():
+                future.set_exception(LedgerError(_STUCK))
+
+    def _wake(self, futures: list[asyncio.Future[T]], timer: asyncio.TimerHandle, done: Future[list[T]]) -> None:
         """Run in the writer's thread: wake the loop once for the whole group."""
         error = done.exception()
         results = None if error is not None else done.result()
         try:
-            self._loop.call_soon_threadsafe(self._answer, futures, results, error)
+            self._loop.call_soon_threadsafe(self._answer, futures, timer, results, error)
         except RuntimeError:  # the loop has ended: what is written stays written, and nobody waits any more
             return
 
-    def _answer(self, futures: list[asyncio.Future[T]], results: list[T] | None, error: BaseException | None) -> None:
+    def _answer(
+        self,
+        futures: list[asyncio.Future[T]],
+        timer: asyncio.TimerHandle,
+        results: list[T] | None,
+        error: BaseException | None,
+    ) -> None:
+        timer.cancel()
+        self._stuck = False
         self._go_on()
         for i, future in enumerate(futures):
             if future.done():

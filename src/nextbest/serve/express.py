@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import secrets
+import sqlite3
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ JSON_MEDIA = JSON.encode()
 JSON_HEADER = (b"content-type", JSON_MEDIA)
 _log = logging.getLogger("nextbest")
 _decoder = msgspec.json.Decoder(bodies.DecideBody)
-_FAULTS = (NextbestError, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+_FAULTS = (NextbestError, sqlite3.Error, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,7 @@ class Express:
         key, request = ("", "")
         if head.key is not None:
             key, request = deciding.keyed(self._service.ledger, f"{who}\n{PATH}\n{head.key}", raw)
+        proposal = None
         try:
             proposal = await self._proposed(ask)
             wanted = deciding.Wanted(proposal=proposal, key=key, request=request)
@@ -123,7 +125,7 @@ class Express:
             raise
         except _FAULTS as error:
             _log.error("decide %s: %s", ask.play, type(error).__name__)
-            return (deciding.nothing(self._engine, ask),)
+            return (await to_thread.run_sync(deciding.nothing, self._engine, ask, proposal),)
         if isinstance(made, ConflictError):
             raise made
         return made

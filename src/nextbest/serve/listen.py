@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import ipaddress
 import socket
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
 
 DRAIN_S = 10
+_GARBAGE = (20_000, 50, 100)  # requests leave few cycles behind: look for them seldom
 _SWITCH_S = 0.001  # the thread that writes the journal waits this long for the one that answers, not 5 ms
 HEAVY = frozenset({"pandas", "sklearn", "shap"})
 
@@ -46,6 +48,9 @@ def run(
 def listen(made: uvicorn.Server, *ledgers: Ledger, sockets: list[socket.socket] | None = None) -> None:
     """Let a server answer until it is told to stop, then close its workspaces."""
     sys.setswitchinterval(_SWITCH_S)
+    gc.collect()
+    gc.freeze()  # what was loaded stays: looking through it again and again would make requests wait
+    gc.set_threshold(*_GARBAGE)
     with contextlib.ExitStack() as stack, _light(), contextlib.suppress(KeyboardInterrupt):
         for ledger in ledgers:
             stack.enter_context(ledger)
