@@ -59,12 +59,18 @@ def engine(ledger: Ledger) -> Engine:
     """Give the engine that decides for a workspace in this process."""
     from nextbest.policies.live.engine import Engine
     from nextbest.policies.live.memory import Memory
+    from nextbest.policies.rollout import Staged
 
-    return Engine(ledger, know=Memory(ledger))
+    return Engine(ledger, plays=Staged(ledger), know=Memory(ledger))
 
 
-def nothing(using: Engine, ask: Ask) -> Decision:
-    """Give the answer when a request could not be ranked or logged: nothing is done, and that is not on record."""
+def nothing(using: Engine, ask: Ask, proposal: Proposal | None = None) -> Decision:
+    """Give the answer when a request could not be ranked or logged; it is not on record.
+
+    What was ranked gets what the fail-safe table leaves: a page's default, a task, a list price; else nothing is done.
+    """
+    if proposal is not None:
+        return using.unlogged(proposal)
     return using.nothing(ask, "What the decision needs is broken or cannot be written, so nothing is done.")
 
 

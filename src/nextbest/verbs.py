@@ -337,10 +337,10 @@ def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False, also: Also 
 
 
 def plays(ledger: Ledger) -> dict[str, Play]:
-    """Give the plays of the workspace; a sensible default when the configuration has none."""
-    from nextbest.policies import default
+    """Give the plays of the workspace as far as they are rolled out; a default one when the configuration has none."""
+    from nextbest.policies import rollout
 
-    return default.plays(ledger)
+    return rollout.plays(ledger)
 
 
 def find_play(ledger: Ledger, name: str) -> Play:

@@ -72,7 +72,8 @@ def by_arm(statistics: Mapping[tuple[str, str], Statistics]) -> dict[str, Statis
 
 
 def _design(play: Play) -> dict[str, float]:
-    return {"policy": 1.0 - play.holdout - play.random, "holdout": play.holdout, "random": play.random}
+    given = {"holdout": play.holdout, "random": play.random, "business_as_usual": play.business_as_usual}
+    return {"policy": 1.0 - sum(given.values()), **given}
 
 
 def _actions(ledger: Ledger, play: Play, happened: Any, level: float) -> dict[str, Any]:  # noqa: ANN401 (statistics.Happened)

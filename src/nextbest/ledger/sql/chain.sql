@@ -107,6 +107,20 @@ SELECT feedback_id, decision_id, verdict, action_id, by, note, ts FROM feedback 
 SELECT feedback_id FROM feedback AS r
 WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'feedback' AND ref = r.feedback_id);
 
+-- name: row_rollout
+SELECT step_id, play, stage, share, why, evidence, ts FROM rollout WHERE step_id = ?;
+
+-- name: unlinked_rollout
+SELECT step_id FROM rollout AS r
+WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'rollout' AND ref = r.step_id);
+
+-- name: row_serving
+SELECT serving_id, recipe, model_id, why, ts FROM serving WHERE serving_id = ?;
+
+-- name: unlinked_serving
+SELECT serving_id FROM serving AS r
+WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'serving' AND ref = r.serving_id);
+
 -- name: row_switch
 SELECT switch_id, play, channel, action, stopped, why, ts FROM switch WHERE switch_id = ?;
 
