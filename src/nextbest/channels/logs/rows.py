@@ -64,7 +64,7 @@ class Prepared:
             "play": [self.plays[i] for i in places],
             "subject_id": [self.subjects[i] for i in places],
             "choice_probability": [found[0].choice_probability for found in candidates],
-            "context": [json.dumps({**row.seen.context, IMPORTED: self.system, **row.marks}) for row in rows],
+            "context": [json.dumps({**row.seen.context, **row.described, IMPORTED: self.system, **row.marks}) for row in rows],
             "model_versions": [_versions(self.system, row.seen) for row in rows],
             "policy_version": [f"{FOREIGN}{self.system}:{row.seen.policy_version}".rstrip(":") for row in rows],
             "action_features": [_json(row.seen.action_features) for row in rows],
@@ -121,6 +121,12 @@ class _Row:
         if self.seen.choice_probability is None:
             return {ESTIMATED: True}
         return {} if self.seen.known or self.seen.choice_probability == 1 else {ESTIMATED_OTHERS: True}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a segment has no column for: the position in a list, and what described the chosen action."""
+        position = {"position": self.seen.position} if self.seen.position > 1 or self.seen.request else {}
+        return {**position, **({"action_features": self.seen.action_features} if self.seen.action_features else {})}
 
     def candidates(self) -> list[Candidate]:
         """Give the candidates, the chosen one first; the chances of those that could be chosen sum to 1."""
