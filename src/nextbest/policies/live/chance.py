@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 _MASK = (1 << 64) - 1
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
-_KEYS_0 = tuple((i * 0x9E3779B97F4A7C15) & _MASK for i in range(10))
-_KEYS_1 = tuple((i * 0xBB67AE8584CAA73B) & _MASK for i in range(10))
+_KEYS = tuple(((i * 0x9E3779B97F4A7C15) & _MASK, (i * 0xBB67AE8584CAA73B) & _MASK) for i in range(10))
 
 
 def seed(first: tuple[str, ...], more: Iterable[str] = ()) -> int:
@@ -49,8 +48,7 @@ def uniform(seed: int, words: tuple[int, int]) -> float:
     """Give the number of `draw.uniforms` for one subject."""
     a, b = 1, 0
     c, d = words
-    for i in range(10):
+    for key, other in _KEYS:
         x, y = a * _M0, c * _M1
-        a, b = (y >> 64) ^ b ^ ((seed + _KEYS_0[i]) & _MASK), y & _MASK
-        c, d = (x >> 64) ^ d ^ _KEYS_1[i], x & _MASK
+        a, b, c, d = (y >> 64) ^ b ^ ((seed + key) & _MASK), y & _MASK, (x >> 64) ^ d ^ other, x & _MASK
     return (a >> 11) * 2.0**-53

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from nextbest.errors import LedgerError, UsageError, unknown
 from nextbest.ledger import decisions, faults
 from nextbest.ledger.workspace import new_id
+from nextbest.policies.choose import POLICY_FAULTS
 from nextbest.policies.live.ask import Offers, compact
 from nextbest.policies.live.clock import watch
 from nextbest.policies.live.compiled import LIFT, Compiled, compile_play
@@ -72,7 +73,7 @@ class Engine:
         self._watch = watch(ledger)
         self.tally = Tally()
         self._compiled: dict[str, tuple[Play, object, Compiled]] = {}
-        self._menus: dict[tuple[str, tuple[str, ...]], Menu] = {}
+        self._menus: dict[tuple[str, tuple[str, ...]], tuple[Menu, frozenset[int]]] = {}
 
     def propose(self, ask: Ask) -> Proposal:
         """Give a request ranked; raises `UsageError` for one that is off, `LedgerError` when nothing can be read."""
@@ -160,7 +161,7 @@ class Engine:
         try:
             with self.ledger.journal.read() as connection:
                 chosen = settle_one(Group(self.ledger, connection, self._watch, ("log",)), proposal)[0]
-        except FAULTS:
+        except (*FAULTS, *POLICY_FAULTS):  # it must not fail for the reason for which nothing was logged
             return self.nothing(proposal.ask, UNLOGGED)
         self.tally.add(1, ("log",))
         made = replace(chosen.decision(), choice_probability=None, context={**proposal.ask.context, "logged": False})
@@ -208,12 +209,10 @@ class Engine:
         if ask.candidates is None:
             return compiled.declared, None, frozenset()
         offers = ask.candidates if isinstance(ask.candidates, Offers) else compact(ask.candidates)
-        shown = self._menu(compiled, offers.ids)
-        brought = set(offers.ids)
-        left_out = (i for i in range(shown.items, len(shown.ids)) if i != shown.none and shown.ids[i] not in brought)
-        return shown, offers if offers.names or shown.items else None, frozenset(left_out)
+        shown, left_out = self._menu(compiled, offers.ids)
+        return shown, offers if offers.names or shown.items else None, left_out
 
-    def _menu(self, compiled: Compiled, ids: tuple[str, ...]) -> Menu:
+    def _menu(self, compiled: Compiled, ids: tuple[str, ...]) -> tuple[Menu, frozenset[int]]:
         key = (compiled.play.name, ids)
         found = self._menus.get(key)
         if found is None:
@@ -223,7 +222,9 @@ class Engine:
                 raise UsageError(f"The candidates for play '{compiled.play.name}' name an action twice.")
             if items and not compiled.items:
                 raise unknown(f"action of play '{compiled.play.name}'", items[0], list(declared))
-            found = menu(compiled.actions, items)
+            shown = menu(compiled.actions, items)
+            more = range(shown.items, len(shown.ids))
+            found = shown, frozenset(i for i in more if i != shown.none and shown.ids[i] not in ids)
             if len(self._menus) >= _MOST_MENUS:
                 self._menus.clear()
             self._menus[key] = found

@@ -108,10 +108,12 @@ class Group:
 def settle_one(group: Group, proposal: Proposal) -> tuple[Chosen, ...]:
     """Give the decided positions of one proposal, and note what they use up in the group."""
     rules = _rules(group, proposal)
-    removed = [rules[kind] for kind in proposal.shown.kinds.tolist()]
+    open_to_all = rules.count(None) == len(rules)
+    shown = proposal.shown
+    removed = [None] * len(shown.ids) if open_to_all else [rules[kind] for kind in shown.kinds.tolist()]
     for at in proposal.not_offered:
         removed[at] = NOT_OFFERED
-    if group.stops and proposal.shown.items:
+    if group.stops and shown.items:
         _stopped_items(group, proposal, removed)
     failures = failing(proposal, removed, group.failures) if proposal.inside else ()
     fallen = None
@@ -251,7 +253,7 @@ class _Slate:
         request_id = proposal.ask.request_id or (new_id("r") if proposal.ask.count > 1 else "")
         for position in range(1, proposal.ask.count + 1):
             self._close(made)
-            allowed = np.array([rule is None for rule in self.removed])
+            allowed = _allowed(self.removed)
             p, degraded, instead = self._weighed(allowed)
             explored = p > 0 if degraded else allowed
             usual = self._usual(allowed, position)
@@ -409,6 +411,12 @@ class _Slate:
             self.group.reached.append(
                 (chosen.subject_id, ts, chosen.decision_id, action.channel, play, chosen.action_id)
             )
+
+
+def _allowed(removed: list[str | None]) -> Flags:
+    if removed.count(None) == len(removed):
+        return np.ones(len(removed), dtype=bool)
+    return np.array([rule is None for rule in removed])
 
 
 def _told(chosen: Chosen, arm: int, instead: Answer) -> dict[str, Any]:

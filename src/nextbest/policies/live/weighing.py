@@ -28,7 +28,8 @@ def policy(
     if not ranks.degraded:
         try:
             p = _asked(compiled, shown, ranks, allowed, row)
-            p = np.where(allowed, p, 0.0)
+            if not allowed.all():
+                p = np.where(allowed, p, 0.0)
             total = float(p.sum())
             if 0.0 < total < np.inf and float(p.min()) >= 0.0:
                 return p / total, False
@@ -38,7 +39,7 @@ def policy(
 
 
 def _asked(compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags, row: Mapping[str, Any]) -> Numbers:
-    worth = np.where(allowed, ranks.worth, -np.inf)
+    worth = ranks.worth if allowed.all() else np.where(allowed, ranks.worth, -np.inf)
     spread = ranks.spread
     if compiled.weigh is not None:
         wide = np.zeros_like(worth) if spread is None else spread
