@@ -135,10 +135,7 @@ CLOSED = [r for r in ROUTES if r.scope != "open"]
 def test_no_key_reads_or_writes_another_workspace(
     tenants: tuple[Tenant, Tenant], both: ASGIApp, steps: list[tuple[bool, Any, bool]]
 ) -> None:
-    """Whatever a key asks on whatever route, about its own people or the other's, the other workspace stays as it was.
-
-    And no answer holds what only the other knows.
-    """
+    """Whatever a key asks on whatever route, about whosever people, the other workspace stays as it was and unseen."""
     for number, (own, route, about) in enumerate(steps):
         me, other = tenants[own], tenants[not own]
         before = other.rows()

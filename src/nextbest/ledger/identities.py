@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-import pyarrow.dataset as ds
 
 from nextbest.errors import ConflictError, UnknownNameError
 from nextbest.ledger import catalogue
@@ -219,6 +218,8 @@ def _ts(value: object, now: int) -> int:
 
 
 def _in_segments(ledger: Ledger, subject_id: str) -> bool:
+    import pyarrow.dataset as ds  # brings in pandas where there is one: not for those who only serve
+
     with ledger.journal.read() as connection:
         paths = [segment.path for segment in catalogue.segments(connection)]
     for path in paths:
