@@ -42,7 +42,7 @@ def simulated() -> None:
         shares = {n: float(np.mean([found[f"{t} {n}"] for t in TARGETS])) for n in names}
         print(f"| {world} | " + " | ".join(f"{shares[n]:.3f}" for n in names) + " |")
     print(
-        "\n`dr` is the default, `difference` its difference to the log. The estimators that hold weights under a limit, "
+        "\n`dr` is the default, `difference` its difference to the log. Estimators that hold weights under a limit, "
         "`dm` and `slope` have intervals of their noise alone, without their bias; they are shown, never the answer.\n"
     )
     for world, found in held.items():

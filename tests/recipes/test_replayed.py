@@ -237,3 +237,20 @@ def test_a_cap_counts_logged_contacts(shop: Shop) -> None:
     effect = ask(shop, as_if=("cap=0 in 7 days", "random=0", "holdout=0"))
     assert effect.details["cost_per_decision"]["other"] == 0
     assert "of which there would have been fewer" in effect.why
+
+
+def test_the_command_tells_a_sentence_and_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says what each decision would have earned more; with --json it prints the effect."""
+    from nextbest.cli.app import run
+
+    Shop(tmp_path / "w").ledger.close()
+    words = ["measure", "hello", "--outcome", "bought", "--method", "replay", "--set", "explore=0"]
+    words += ["--as-if", "holdout=0", "--workspace", str(tmp_path / "w"), "--by", "town"]
+    assert run(words) == 0
+    told = capsys.readouterr()
+    assert "Had 'greedy explore=0 holdout=0' run, each decision would have earned" in told.out + told.err
+    assert "Ulm: " in told.out + told.err
+    assert run([*words, "--json"]) == 0
+    effect = json.loads(capsys.readouterr().out)
+    assert (effect["design"], effect["status"]) == ("off_policy", "ok")
+    assert run([*words, "--set", "explore"]) == 2
