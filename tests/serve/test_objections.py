@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.serve.conftest import Started
+
     from nextbest.ledger import Ledger
 
+FLAGS = ["--no-sandbox", "--disable-gpu"]
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 PARTS = (
     b'--b1\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--b1--\r\n',
@@ -196,3 +199,32 @@ def test_an_operator_s_browser_speaks_for_nobody_else(tmp_path: Path) -> None:
         csrf = {"Origin": BASE, "Sec-GPC": "1"}
         person.post("/v1/events", json={"events": [order(1, 1, 1)]}, headers=csrf)
         assert answers(ledger, "c1") == []
+
+
+@pytest.mark.slow
+@pytest.mark.chromium
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_a_person_ends_messages_in_a_browser(chromium: str, started: Started, width: int, scheme: Any) -> None:
+    """Without scripts, wide and narrow: the link shows a button, pressing it says that it is done, and it is."""
+    from playwright.sync_api import sync_playwright
+
+    with operations.open(started.folder) as ledger:
+        path = link(ledger)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=False
+        )
+        page = context.new_page()
+        page.goto(started.url + path)
+        button = page.get_by_role("button", name="Stop them")
+        box = button.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        assert box["x"] + box["width"] <= width
+        button.click()
+        page.wait_for_url(f"**{path}")
+        assert "Done" in page.inner_text("h1")
+        browser.close()
+    with operations.open(started.folder) as ledger:
+        assert answers(ledger)[-1][0] == 0
