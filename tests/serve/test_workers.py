@@ -154,3 +154,25 @@ def test_counters_of_workers_add_up(tmp_path: Path) -> None:
     assert "nextbest_degraded_total 5" in text
     assert 'nextbest_decide_seconds_bucket{le="0.0025"} 5' in text
     assert 'status="200"} 7' in alone.text({})
+
+
+@pytest.mark.slow
+def test_a_revoked_key_ends_at_every_worker(served: tuple[str, str, Path, subprocess.Popen[bytes]]) -> None:
+    """A second after a key is revoked no worker takes it, on however many connections it comes."""
+    url, key, folder, parent = served
+    wait_for(lambda: alive(url) and len(children(parent.pid)) == 2)
+    headers = {"Authorization": f"Bearer {key}"}
+    body = {"play": "win_back", "subject_id": "c2"}
+
+    def statuses() -> set[int]:
+        """Give what twenty new connections are told by the route that remembers most, and by another."""
+        decided = {
+            httpx2.post(f"{url}/v1/decide", json=body, headers=headers, timeout=10).status_code for _ in range(10)
+        }
+        return decided | {httpx2.get(f"{url}/v1/stops", headers=headers, timeout=10).status_code for _ in range(10)}
+
+    wait_for(lambda: statuses() == {200})
+    with operations.open(folder) as opened:
+        operations.revoke_key(opened, operations.list_keys(opened)[-1].key_id)
+    time.sleep(1)
+    assert statuses() == {401}

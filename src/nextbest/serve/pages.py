@@ -39,12 +39,12 @@ def today(service: Service, asked: Asked) -> HTMLResponse:
 
 
 def unsubscribe(
-    service: Service, *, state: Literal["ask", "done", "unknown"], channel: str = "", token: str = "", status: int = 200
+    service: Service, *, state: Literal["ask", "done", "unknown"], channel: str = "", status: int = 200
 ) -> HTMLResponse:
     """Show the page of an unsubscribe link; it names the sender, and nothing about the person."""
     page = _templates().get_template("unsubscribe.html")
     workspace = service.ledger.config.name if state != "unknown" else ""
-    return HTMLResponse(page.render(state=state, workspace=workspace, channel=channel, token=token), status)
+    return HTMLResponse(page.render(state=state, workspace=workspace, channel=channel), status)
 
 
 def static(service: Service, asked: Asked) -> Response:

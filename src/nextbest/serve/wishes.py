@@ -109,7 +109,7 @@ def ask_to_unsubscribe(service: Service, asked: Asked) -> HTMLResponse:
     found = doors.link(service.ledger, asked.parameter)
     if found is None:
         return pages.unsubscribe(service, state="unknown", status=404)
-    return pages.unsubscribe(service, state="ask", channel=found.channel, token=asked.parameter)
+    return pages.unsubscribe(service, state="ask", channel=found.channel)
 
 
 def unsubscribe(service: Service, asked: Asked) -> HTMLResponse:
