@@ -89,4 +89,4 @@ def place(tmp_path: Path, clock: Clock) -> Iterator[Place]:
         known = pa.table({"subject_id": [SUBJECT], "worth": [50.0], "churn_probability": [0.5]})
         published.publish(ledger, "churn", "m1", NOW, known)
         state = FakeState()
-        yield Place(ledger=ledger, clock=clock, engine=Engine(ledger, states=lambda _: state), state=state)
+        yield Place(ledger=ledger, clock=clock, engine=Engine(ledger, states=lambda _: state, salt="s"), state=state)
