@@ -141,8 +141,7 @@ async def hold(
     """Send requests in turn at a constant rate; `keep` is called with the status and body of every answer."""
     loop = asyncio.get_running_loop()
     run = _Run(requests, keep)
-    for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port)
+    opened = [await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port) for _ in range(connections)]
     started, sent, total = time.perf_counter(), 0, int(rate * seconds)
     while sent < total:
         now = time.perf_counter() - started
@@ -154,4 +153,6 @@ async def hold(
     while run.under_way and time.perf_counter() < until:  # noqa: ASYNC110 (the run is timed, not awaited)
         await asyncio.sleep(0.01)
     run.statuses[0] += run.under_way
+    for transport, _ in opened:
+        transport.close()
     return Held(seconds=seconds, latencies=np.array(run.latencies), statuses=run.statuses)

@@ -1,7 +1,7 @@
 """Decisions over HTTP beside the least that a service could do, on the same server, workers, model and requests.
 
     python benchmarks/serving/run.py                     the ratios, with 1 and with 2 workers
-    python benchmarks/serving/run.py --hold 600          a constant rate held for so many seconds
+    python benchmarks/serving/run.py --hold 600          then a constant rate, held for so many seconds
 
 Ours logs every decision durably before it answers, after consent, ten rules, caps and exploration (`shop.py`). What is
 in `bare.py` only reads the request, scores the candidates and answers. Both are asked in turns (ABAB). wrk gives
@@ -176,6 +176,7 @@ def main() -> None:
     """Run what is asked for and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hold", type=float, default=0.0, help="seconds to hold --rate")
+    parser.add_argument("--hold-only", action="store_true", help="leave the ratios out")
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     given = parser.parse_args()
@@ -183,6 +184,8 @@ def main() -> None:
         raise SystemExit("This benchmark needs wrk (apt-get install wrk).")
     cores = os.cpu_count() or 1
     print(f"{shop.CANDIDATES} candidates x {shop.FEATURES} features, {shop.TREES} trees, {cores} cores.")
+    if not given.hold_only:
+        ratios(given.workers)
     if given.hold:
         rows = [hold(given.hold, given.rate, workers) for workers in given.workers]
         table(rows)
@@ -190,8 +193,11 @@ def main() -> None:
         print(json.dumps({"figure": "serving held rate", "value": best["decisions/s"]}))
         print(json.dumps({"figure": "serving held p99", "value": best["p99 ms"]}))
         print(json.dumps({"figure": "serving held errors", "value": best["errors"]}))
-        return
-    rows = [compare(workers) for workers in given.workers]
+
+
+def ratios(workers: list[int]) -> None:
+    """Print the ratios to the bare app for each number of workers."""
+    rows = [compare(n) for n in workers]
     table(rows)
     for row in rows:
         n = f"{row['workers']:.0f}"
