@@ -34,8 +34,9 @@ _PASSES = 2  # p depends on e, and e on p: two passes from the error of the best
 class SquareCB:
     """Probabilities by inverse gaps; `gamma` is found from the spread of the worths unless it is given (in 1 / money).
 
-    `eagerness` multiplies gamma: above 1 explores less. Where no spread is known, the error is taken to be as large as
-    the worths differ among themselves. `explore` is an even share on top.
+    `eagerness` multiplies that gamma. 1 is the bound's own, which guards against the worst of all truths; 4 lost less
+    on each of the public sets tried, and explores about as much as Thompson sampling does. Where no spread is known the
+    error is taken to be as large as the worths differ among themselves. `explore` is an even share on top.
 
     >>> import numpy as np
     >>> SquareCB(gamma=10.0).weigh(np.array([[1.0, 0.8, 0.6]]), np.zeros((1, 3))).round(3).tolist()
@@ -43,7 +44,7 @@ class SquareCB:
     """
 
     gamma: float | None = None
-    eagerness: float = 1.0
+    eagerness: float = 4.0
     explore: float = 0.0
 
     def __post_init__(self) -> None:
@@ -68,18 +69,20 @@ class SquareCB:
         gap = np.where(eligible, np.where(highest > -np.inf, highest, 0.0) - np.where(eligible, worth, 0.0), np.inf)
         k = eligible.sum(axis=1, keepdims=True)
         if self.gamma is not None:
-            p = _inverse_gaps(gap, self.gamma * self.eagerness, k, rows, best)
+            p = _inverse_gaps(gap, self.gamma, k, rows, best)
         else:
             p = self._by_error(gap, np.where(eligible, spread, 0.0), k, rows, best)
         return with_floor(p, eligible, self.explore) if self.explore else p * (k > 0)
 
     def _alone(self, worth: Numbers, spread: Numbers, none: int) -> Numbers | None:
-        """Give the same for one subject to whom everything is open, in a quarter of the time; None where it is not so."""
+        """Give the same for one subject to whom everything is open, in a third of the time; None where it is not so."""
         best = int(worth.argmax())
         best = none % len(worth) if worth[none] >= worth[best] else best
         gap, squares, k = worth[best] - worth, spread * spread, len(worth)
-        if not (gap.max() < 1e150 and squares.sum() > 0):
+        if not gap.max() < 1e150:
             return None
+        if not squares.sum() > 0:
+            squares = np.full(k, gap.var())
         error, p = float(squares[best]), np.asarray(gap)
         for _ in range(_PASSES + 1):
             gamma = self.eagerness * math.sqrt(8 * k / max(error, 1e-300))

@@ -71,19 +71,19 @@ class Layout:
 
         `first` says that there is no earlier row.
         """
+        rows = list(rows)
         found = dict(zip(self.columns, self.centre, strict=True))
-        since: list[str] = []
-        features = dict.fromkeys(self._plan)
+        fresh = dict.fromkeys(
+            name
+            for row in rows
+            for name, value in row.items()
+            if name not in self._plan and value is not None and self._wanted(name, value)
+        )
+        since = [] if first else [name + _MISSING for name in fresh]
+        found.update(dict.fromkeys(since, 0.0))
         for row in rows:
-            for name, value in row.items():
-                if name not in features and value is not None and self._wanted(name, value):
-                    features[name] = None
-                    if not first:
-                        since.append(name + _MISSING)
-                        found.setdefault(name + _MISSING, 0.0)
-                _add(found, name, value, features)
-            for name in features.keys() - row.keys():
-                found.setdefault(name + _MISSING, 0.0)
+            for name in (*self._plan, *fresh):
+                _add(found, name, row.get(name))
         columns = tuple(found)[: max(self.most, len(self.columns))]
         grown = Layout(columns=columns, centre=tuple(found[c] for c in columns), most=self.most, only=self.only)
         constant = tuple(grown._at[c] for c in since if c in grown._at and c not in self._at)
@@ -94,10 +94,8 @@ class Layout:
         return scalar and (name in self.only if self.only else name not in NOT_FEATURES)
 
 
-def _add(found: dict[str, float], name: str, value: Any, features: Mapping[str, None]) -> None:  # noqa: ANN401
+def _add(found: dict[str, float], name: str, value: Any) -> None:  # noqa: ANN401 (any value of JSON)
     """Add the column that a value needs."""
-    if name not in features:
-        return
     if isinstance(value, str):
         column = f"{name}{_IS}{code(name, value)}"
         if column not in found and sum(c.startswith(name + _IS) for c in found) >= MOST_VALUES:
