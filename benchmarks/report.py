@@ -42,6 +42,7 @@ RUNS = {
     "load": ("Loading", ["-m", "benchmarks.load"]),
     "ledger": ("The ledger", ["benchmarks/ledger/run.py"]),
     "decide": ("Deciding", ["benchmarks/decide/run.py"]),
+    "decide/live": ("One live decision, and the journal", ["benchmarks/decide/live/run.py"]),
     "serving": ("Deciding over HTTP", ["benchmarks/serving/run.py", "--hold", "600"]),
     "allocation": ("Budgets and places", ["benchmarks/allocation/run.py", "--lp"]),
     "replay": ("Another policy on the log", ["benchmarks/replay/run.py"]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -298,7 +299,12 @@ def table_of(stored: bytes | None) -> Described | None:
 
 
 def _packed(table: Described) -> bytes:
-    return _ENCODE((table.ids, table.names)) + b"\n" + table.values
+    return _head(table.ids, table.names) + table.values
+
+
+@lru_cache(maxsize=64)  # a page asks for the same items again and again
+def _head(ids: tuple[str, ...], names: tuple[str, ...]) -> bytes:
+    return _ENCODE((ids, names)) + b"\n"
 
 
 def _little(flat: array[float]) -> bytes:

@@ -115,7 +115,7 @@ def _quiet(ledger: Ledger, compiled: Compiled, row: Mapping[str, Any], now: date
 
 
 def ranks(compiled: Compiled, row: Mapping[str, Any], shown: Menu, state: State | None, described: Offers) -> Ranks:
-    """Give what each candidate is expected to do and to earn; `ValueError` where a model gives no numbers:
+    """Give what each candidate is expected to do and to earn; `ValueError` where a model gives no numbers.
 
     worth = none + (response - response of none) x value x margin x weight x lever - cost
     """
