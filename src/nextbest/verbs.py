@@ -217,13 +217,15 @@ def measure(
     """
     from nextbest.measures.play import measure_play
     from nextbest.recipes.replayed import replay_play
+    from nextbest.types import Play
 
-    chosen = find_play(ledger, play)
     if method == REPLAY:
-        return replay_play(ledger, chosen, outcome=outcome, level=level, **other)
+        # The log of another engine may tell of plays that are not ours.
+        logged = plays(ledger).get(play) or Play(name=play, actions=(), holdout=0.0)
+        return replay_play(ledger, logged, outcome=outcome, level=level, **other)
     if other:
         raise UsageError(f"{', '.join(other)}: asked of the method 'replay' only. Add --method replay.")
-    return measure_play(ledger, chosen, outcome=outcome, method=method, level=level)
+    return measure_play(ledger, find_play(ledger, play), outcome=outcome, method=method, level=level)
 
 
 def measure_table(

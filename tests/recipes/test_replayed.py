@@ -13,6 +13,8 @@ import pytest
 from nextbest import operations, verbs
 from nextbest.errors import UsageError
 from nextbest.ledger import decisions
+from nextbest.policies.live.ask import Ask
+from nextbest.policies.live.engine import Engine
 from nextbest.recipes.replayed_rows import within
 from nextbest.types import Outcome
 
@@ -39,7 +41,10 @@ COSTS = (1.0, 4.0, 0.0)
 class Shop:
     """A workspace whose log was drawn from known chances, and whose outcomes follow a known law."""
 
-    def __init__(self, path: Path, *, degraded: float = 0.0, wait: timedelta = LATER) -> None:
+    def __init__(
+        self, path: Path, *, degraded: float = 0.0, wait: timedelta = LATER, context: str = "{}", valued: bool = True
+    ) -> None:
+        self.context, self.valued = context, valued
         people, drawn, responses = (np.random.default_rng(s) for s in np.random.SeedSequence(5).spawn(3))
         self.now = NOW
         self.ledger = operations.create(path, config_text=PLAY, clock=lambda: self.now)
@@ -72,7 +77,7 @@ class Shop:
         candidates = [
             [
                 {"action_id": a, "removed_by": None, "response_probability": float(worth[i, j] / 20),
-                 "expected_value": float(worth[i, j]), "cost": COSTS[j],
+                 "expected_value": float(worth[i, j]) if self.valued else None, "cost": COSTS[j],
                  "choice_probability": float(self.logged[i, j])}
                 for j, a in enumerate(IDS)
             ]
@@ -80,7 +85,7 @@ class Shop:
         ]  # fmt: skip
         empty = dict.fromkeys(decisions.DECISION_SCHEMA.names)
         shared = {
-            "play": "hello", "mode": "live", "context": "{}", "seed": 0, "consent_version": 0, "latency_us": 0,
+            "play": "hello", "mode": "live", "context": self.context, "seed": 0, "consent_version": 0, "latency_us": 0,
             "policy_version": "v1", "model_versions": "{}", "reason": "", "request_id": "r", "position": 1,
         }  # fmt: skip
         rows = {name: [shared.get(name)] * N for name in empty}
@@ -254,3 +259,72 @@ def test_the_command_tells_a_sentence_and_one_document(tmp_path: Path, capsys: p
     effect = json.loads(capsys.readouterr().out)
     assert (effect["design"], effect["status"]) == ("off_policy", "ok")
     assert run([*words, "--set", "explore"]) == 2
+
+
+def test_a_play_that_nobody_logged_is_unknown(shop: Shop) -> None:
+    """A misspelt play is refused with the near word."""
+    with pytest.raises(UsageError, match="hello"):
+        verbs.measure(shop.ledger, "helo", outcome="bought", method="replay")
+
+
+def test_estimated_chances_are_no_record(tmp_path: Path) -> None:
+    """Decisions whose chances were estimated give an observational answer, and it says so."""
+    shop = Shop(tmp_path / "w", context='{"estimated_probability": true}')
+    effect = ask(shop)
+    shop.ledger.close()
+    assert effect.design == "observational"
+    assert "estimated, not logged" in effect.why
+
+
+def test_values_that_are_not_in_the_log_are_not_taken_for_nought(tmp_path: Path) -> None:
+    """A policy that weighs expected values is not judged on a log without any; rules are."""
+    shop = Shop(tmp_path / "w", valued=False)
+    effect, rules = ask(shop), ask(shop, policy="rules", as_if=("random=0", "holdout=0"))
+    shop.ledger.close()
+    assert effect.status == "cannot_tell"
+    assert "no expected value" in effect.why
+    assert rules.status == "ok"
+
+
+PAGES = """
+[plays.home]
+goal = "click"
+goal_days = 0.01
+places = 3
+holdout = 0.02
+random = 0.2
+value = "1"
+response = "0.1"
+policy = { name = "greedy", explore = 0.6 }
+actions = [
+  { id = "b0", class = "content", assumed_log_odds = 0.0 }, { id = "b1", class = "content", assumed_log_odds = 0.2 },
+  { id = "b2", class = "content", assumed_log_odds = 0.4 }, { id = "b3", class = "content", assumed_log_odds = 0.6 },
+]
+"""
+CLICKS = np.array([0.05, 0.1, 0.2, 0.3])
+
+
+@pytest.mark.slow
+def test_pages_that_the_engine_decided_are_judged_as_pages(tmp_path: Path) -> None:
+    """Of 1,200 live pages of three places the greedy page, b3 b2 b1, is told within its interval (truth 0.6)."""
+    now, answers, clicked = [NOW], np.random.default_rng(41), []
+    with operations.create(tmp_path / "w", config_text=PAGES, clock=lambda: now[0]) as ledger:
+        engine = Engine(ledger)
+        for i in range(1200):
+            now[0] = NOW + timedelta(seconds=i)
+            made = engine.decide(Ask(play="home", subject_id=f"v{i // 2}", count=3, request_id=f"r{i}"))
+            shown = [d for d in made if d.action_id != "none"]
+            liked = [d for d in shown if answers.random() < CLICKS[int(d.action_id[1:])]]
+            clicked += [(d.decision_id, f"v{i // 2}", now[0] + timedelta(seconds=5)) for d in liked]
+        clicked.append((None, "stranger", NOW + timedelta(days=1)))
+        now[0] = NOW + timedelta(days=2)
+        rows = enumerate(clicked)
+        verbs.record(
+            ledger,
+            [Outcome(outcome_id=f"o{n}", subject_id=s, ts=t, name="click", decision_id=d) for n, (d, s, t) in rows],
+        )
+        effect = verbs.measure(ledger, "home", outcome="click", method="replay", settings={"explore": "0"})
+    assert effect.status == "ok", effect.why
+    assert (effect.n, effect.details["per"], effect.details["estimator"]) == (1200, "page", "cascade_dr")
+    assert effect.details["value"]["low"] < 0.6 < effect.details["value"]["high"]
+    assert effect.low > 0

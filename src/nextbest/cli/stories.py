@@ -197,7 +197,7 @@ def measure(said: Document) -> Iterator[str]:
     if said["status"] != "ok":
         yield f"{said['outcome']}: {said['status'].replace('_', ' ')}. {said['why']}"
         return
-    if said["design"] == "off_policy":
+    if "estimators" in said["details"]:
         yield from _replayed(said)
         return
     low, high = said["low"], said["high"]

@@ -29,7 +29,8 @@ class Logged:
 
     `rows`: subject_id, ts, arm, action_id, choice_probability, request, place, policy_version, features and context
     (JSON; null unless asked for), candidates, reward. `counts`: decisions, pending, degraded, without_probability,
-    hindsight.
+    hindsight,
+    estimated (the chance of what was done was estimated, not logged), estimated_others (those of what was not done).
     """
 
     rows: pa.Table

@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 
+from nextbest.errors import unknown
 from nextbest.features import expression
 from nextbest.measures.replay.evaluate import evaluate, untold
 from nextbest.measures.replay.support import MOST_WITHOUT
 from nextbest.measures.sample_ratio import sample_ratio
-from nextbest.policies import arms
+from nextbest.policies import arms, default
 from nextbest.policies.target import Alternative, alternative
 from nextbest.recipes.replayed_rows import PLAIN, reader
 
@@ -51,7 +53,10 @@ def replay_play(
     names = _names(other, by)
     log = replayed.logged(ledger, play.name, happened, as_of=ledger.clock(), features=bool(names))
     head = {"policy": other.words, "arms": _arms_in_words(other), "decisions": log.counts, "window_days": happened.days}
+    if not log.counts["decisions"] and not play.actions:
+        raise unknown("play", play.name, default.plays(ledger))
     status, why = _unusable(play, log, happened)
+    why = why or _without_values(other, log)
     if why:
         found = untold(status, why, log.rows.num_rows, level=level, details=head)
         return replace(found, outcome=outcome, play=play.name)
@@ -65,8 +70,9 @@ def replay_play(
         groups=read.groups,
     )
     details = {**head, **found.details, "cost_per_decision": read.costs()}
-    said = (found.why, *other.remarks, _hindsight(log)) if found.status == "ok" else (found.why,)
-    return replace(found, outcome=outcome, play=play.name, why=" ".join(filter(None, said)), details=details)
+    said = (found.why, *other.remarks, _estimated(log), _hindsight(log)) if found.status == "ok" else (found.why,)
+    found = replace(found, outcome=outcome, play=play.name, why=" ".join(filter(None, said)), details=details)
+    return replace(found, design="observational") if log.counts["estimated"] else found
 
 
 def _names(other: Alternative, by: str) -> tuple[str, ...]:
@@ -94,6 +100,18 @@ def _unusable(play: Play, log: Logged, happened: Happened) -> tuple[Status, str]
     return "cannot_tell", _uneven(play, log.rows)
 
 
+def _without_values(other: Alternative, log: Logged) -> str:
+    """Say that the log does not hold what the policy weighs; '' when it does, or where rules do not ask."""
+    cells = pc.list_flatten(log.rows["candidates"])
+    worth = pc.struct_field(cells, "expected_value").filter(pc.struct_field(cells, "eligible"))
+    if other.play.policy.get("name") == "rules" or worth.null_count <= MOST_WITHOUT * len(worth):
+        return ""
+    return (
+        f"{worth.null_count:,} of {len(worth):,} candidates have no expected value in the log, which this policy "
+        "weighs. Judge the policy 'rules', or a flat table of the log with the other policy's chances (--table, --target)."
+    )
+
+
 def _uneven(play: Play, rows: pa.Table) -> str:
     """Say that the arms, or the actions, do not have the sizes with which they were drawn; '' when they have."""
     each = rows.group_by(["subject_id", "arm"], use_threads=False).aggregate([])
@@ -104,6 +122,18 @@ def _uneven(play: Play, rows: pa.Table) -> str:
     if set(counted) - {name for name, wanted in design.items() if wanted > 0}:
         return ""  # the play's shares were others when this was logged
     return "" if ratio.ok else ratio.why
+
+
+def _estimated(log: Logged) -> str:
+    """Say that chances are no record, where they were estimated when the log was brought in."""
+    if log.counts["estimated"]:
+        return (
+            f"The chances of {log.counts['estimated']:,} decisions were estimated, not logged: what the other engine "
+            "knew and this log does not say may have moved both its choice and the outcome, whatever the interval says."
+        )
+    if log.counts["estimated_others"]:
+        return "The chances of what was not done were estimated, not logged; the estimate does not rest on them."
+    return ""
 
 
 def _hindsight(log: Logged) -> str:

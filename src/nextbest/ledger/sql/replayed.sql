@@ -47,5 +47,7 @@ SELECT
   count(*) FILTER (WHERE ts > $due) AS pending,
   count(*) FILTER (WHERE ts <= $due AND degraded) AS degraded,
   count(*) FILTER (WHERE ts <= $due AND NOT degraded AND coalesce(choice_probability, 0) <= 0) AS without_probability,
-  count(*) FILTER (WHERE ts <= $due AND coalesce(CAST(json_extract(context, '$.hindsight') AS BOOLEAN), false)) AS hindsight
+  count(*) FILTER (WHERE ts <= $due AND coalesce(CAST(json_extract(context, '$.hindsight') AS BOOLEAN), false)) AS hindsight,
+  count(*) FILTER (WHERE ts <= $due AND coalesce(CAST(json_extract(context, '$.estimated_probability') AS BOOLEAN), false)) AS estimated,
+  count(*) FILTER (WHERE ts <= $due AND coalesce(CAST(json_extract(context, '$.estimated_candidates') AS BOOLEAN), false)) AS estimated_others
 FROM decisions WHERE play = $play AND mode = 'live'

@@ -69,7 +69,7 @@ def judged(rows: Rows, *, level: float = 0.95, estimator: str = "", marginal: bo
     name = estimator or (slates.DEFAULT if several else estimators.DEFAULT)
     if name not in found:
         raise unknown("estimator", name, found)
-    known = diagnostics(rows)
+    known = diagnostics(units)
     earned = float(units.reward.mean())
     details = {
         "estimator": name,
