@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nextbest.serve.routes import Route
 
+PAGE = "text/html"
 _TEMPLATE = "#/components/schemas/{name}"
 ERRORS = {
     400: "The request is malformed or off.",
@@ -101,6 +102,9 @@ def _problems(route: Route) -> dict[str, Any]:
     known = {
         str(status): {"description": ERRORS[status], "content": _content(bodies.Problem)} for status in statuses(route)
     }
+    if route.reply == PAGE and route.scope == "open":  # people open it: what went wrong is a page, too
+        for told in known.values():
+            told["content"] |= _content(PAGE)
     if isinstance(route.reply, type) and route.reply is bodies.ReadyReply:
         both = {"anyOf": [_reference(bodies.ReadyReply), _reference(bodies.Problem)]}
         known["503"] = {"description": "Not ready, and why.", "content": {"application/json": {"schema": both}}}
