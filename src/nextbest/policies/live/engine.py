@@ -23,13 +23,14 @@ from nextbest.ledger.workspace import new_id
 from nextbest.policies.choose import POLICY_FAULTS
 from nextbest.policies.live.ask import Offers, compact
 from nextbest.policies.live.clock import watch
+from nextbest.policies.live.closing import Group
 from nextbest.policies.live.compiled import LIFT, Compiled, compile_play
 from nextbest.policies.live.guard import Guard
 from nextbest.policies.live.known import Known, known
 from nextbest.policies.live.menu import Menu, described, menu
 from nextbest.policies.live.proposal import DEAL, Proposal, own_removals, row_of
 from nextbest.policies.live.ranking import ranked
-from nextbest.policies.live.settle import Group, settle_one
+from nextbest.policies.live.settle import settle_one
 from nextbest.policies.live.tally import Tally
 from nextbest.types import NO_ACTION, Candidate, Decision
 
