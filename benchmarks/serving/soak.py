@@ -126,7 +126,7 @@ def told(looks: list[Look], rate: float) -> str:
     ]
     head = f"{looks[-1].hours * 60:.0f} minutes at {rate:g} requests per second; memory {late[-1].rss_mb:.0f} MB."
     table = "\n".join(f"| {name} | {value} | {goal} |" for name, value, goal in rows)
-    figures = {"soak_mb_per_hour": slope, "soak_p99_drift": after / before - 1, "soak_errors": float(errors)}
+    figures = {"soak_mb_per_hour": slope, "soak_p99_drift": after / before - 1}
     lines = "\n".join(json.dumps({"figure": name, "value": round(value, 4)}) for name, value in figures.items())
     return f"## Soak\n\n{head}\n\n| | found | goal |\n|---|---|---|\n{table}\n\n{lines}"
 
