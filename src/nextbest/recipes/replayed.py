@@ -108,7 +108,7 @@ def _without_values(other: Alternative, log: Logged) -> str:
         return ""
     return (
         f"{worth.null_count:,} of {len(worth):,} candidates have no expected value in the log, which this policy "
-        "weighs. Judge the policy 'rules', or a flat table of the log with the other policy's chances (--table, --target)."
+        "weighs. Judge the policy 'rules', or a flat table of the log with the other's chances (--table, --target)."
     )
 
 
