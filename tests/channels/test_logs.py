@@ -17,7 +17,7 @@ from nextbest.channels.logs.estimate import estimate
 from nextbest.channels.logs.seen import Seen
 from nextbest.channels.outgoing import outgoing
 from nextbest.errors import DataError, UsageError
-from nextbest.ledger import analysis, catalogue, chain, create, decisions
+from nextbest.ledger import analysis, catalogue, chain, create, decisions, identities
 from nextbest.trust.today import today
 
 if TYPE_CHECKING:
@@ -362,3 +362,27 @@ def test_the_open_bandit_log_loads_whole(ledger: Ledger, shared_data: Path) -> N
     clicks = sum(analysis.table(ledger, "outcomes")["value"].to_pylist())
     assert clicks == 46
     assert math.isfinite(clicks)
+
+
+def test_an_erased_person_goes_from_a_loaded_log(ledger: Ledger, logs: Path) -> None:
+    """Erasing somebody removes their decisions from the segment of the log, and the chain still verifies."""
+    load(ledger, logs / "eppo.csv")
+    verbs.erase(ledger, "u1")
+    assert {r["subject_id"] for r in rows(ledger)} == {"u2", "u3"}
+    assert chain.verify(ledger).ok
+    found = b"".join(p.read_bytes() for p in ledger.path.rglob("*.parquet"))
+    assert b'"age": 31' not in found
+
+
+def test_an_address_becomes_the_person_or_a_pseudonym(ledger: Ledger, tmp_path: Path) -> None:
+    """A log that names people by their e-mail finds those who are known; the others get no address as their id."""
+    verbs.ingest(ledger, [{"kind": "page_view", "message_id": "m1", "subject_id": "c7", "ts": "2026-01-01T00:00:00Z"}])
+    identities.link(ledger, "c7", identity_type="email", identity="jane@example.com")
+    file = tmp_path / "log.csv"
+    line = "{},2026-01-10T09:00:00Z,mail,0.4\n"
+    text = "subject_id,ts,action_id,choice_probability\n" + line.format("Jane@Example.com") + line.format("x@y.org")
+    file.write_text(text, encoding="utf-8")
+    load(ledger, file)
+    names = {r["subject_id"] for r in rows(ledger)}
+    assert "c7" in names
+    assert not any("@" in name for name in names)

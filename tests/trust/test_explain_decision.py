@@ -117,7 +117,7 @@ def test_a_removed_action_that_was_worth_less_changes_nothing() -> None:
         ({"arm": "holdout", "action_id": "none"}, "holdout", "held out"),
         ({"arm": "business_as_usual"}, "business_as_usual", "what was done before"),
         ({"degraded": True, "choice_probability": None}, "fallback", "It was a fallback"),
-        ({"policy_version": "log:eppo:v7"}, "imported", "Another engine decided it"),
+        ({"policy_version": "log:eppo:v7"}, "imported", "as its log says"),
     ],
 )
 def test_chance_and_choice_are_told_apart(ledger: Ledger, more: Mapping[str, Any], how: str, words: str) -> None:

@@ -62,7 +62,8 @@ def explain_decision(ledger: Ledger, decision: Decision) -> Explanation:
     The first sentence of `details["rep"]` is for the person who carries it out; `details["would_change"]` says what
     would have made another action the choice.
     """
-    second, currency = runner_up(decision), ledger.config.currency
+    # What another engine's log counts in (priorities, say) need not be money.
+    second, currency = runner_up(decision), "units" if _kind(decision) == "imported" else ledger.config.currency
     known, would = parts(decision), changes(decision, currency=currency)
     lines = [
         f"On {decision.ts:%Y-%m-%d} '{decision.play}' decided {decision.action_id} for {decision.subject_id}.",
@@ -217,11 +218,13 @@ def _how(decision: Decision) -> Iterator[str]:
         "holdout": "It was chance: the subject is held out, so that the effect of the play can be measured.",
         "business_as_usual": "It was neither: the subject is in the arm that gets what was done before.",
         "fallback": "It was a fallback, not a choice.",
-        "imported": "Another engine decided it; its log was loaded.",
+        "imported": "How it was chosen, its log does not say.",
     }
     yield said[_kind(decision)]
     if p is not None and decision.context.get("estimated_probability"):
         yield f"Its log does not say the chance of this choice; it is estimated at {p:.1%}."
+    elif p is not None and _kind(decision) == "imported":
+        yield f"The chance of this choice was {p:.1%}, as its log says."
     elif p is not None:
         within = ", given what stands above it" if _place(decision) else ""
         yield f"The chance of this choice was {p:.1%}, the draw into its arm included{within}."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 MOST_ACTIONS = 100  # more of them, and a regression has too few choices of each to learn from
+LEAST_ROWS = 200  # fewer, and which of the two predicts better out of fold is mostly luck
 MOST_ROWS = 10_000  # to learn a fold from: the estimate of a coefficient is then good to a few hundredths
 MOST_COLUMNS = 40
 MOST_LEVELS = 12
@@ -62,7 +63,8 @@ def estimate(decisions: Sequence[Seen]) -> Chances:
     plain = _log_loss(common, could, chosen)
     how, weights, loss = "frequency", common, plain
     design = _design(decisions)
-    if 1 < len(actions) < MOST_ACTIONS and design.shape[1] > 1 and len(set(folds.tolist())) > 1:
+    enough = len(decisions) >= LEAST_ROWS and len(set(folds.tolist())) > 1
+    if enough and 1 < len(actions) < MOST_ACTIONS and design.shape[1] > 1:
         fitted = _by_logistic(design, chosen, could, folds)
         ours = _log_loss(fitted, could, chosen)
         if ours < plain:

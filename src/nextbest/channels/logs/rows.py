@@ -64,7 +64,9 @@ class Prepared:
             "play": [self.plays[i] for i in places],
             "subject_id": [self.subjects[i] for i in places],
             "choice_probability": [found[0].choice_probability for found in candidates],
-            "context": [json.dumps({**row.seen.context, **row.described, IMPORTED: self.system, **row.marks}) for row in rows],
+            "context": [
+                json.dumps({**row.seen.context, **row.described, IMPORTED: self.system, **row.marks}) for row in rows
+            ],
             "model_versions": [_versions(self.system, row.seen) for row in rows],
             "policy_version": [f"{FOREIGN}{self.system}:{row.seen.policy_version}".rstrip(":") for row in rows],
             "action_features": [_json(row.seen.action_features) for row in rows],
