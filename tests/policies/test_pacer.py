@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from tests.policies.conftest import NOW, subjects
 
 from nextbest.ledger import spent
 from nextbest.policies.decide import decide_bulk
-from nextbest.policies.pacer import BURST, SLOTS, Pacer, pace_of, pacer_for
+from nextbest.policies.pacer import BURST, SLOTS, Pacer, Paces, pace_of, pacer_for
 
 if TYPE_CHECKING:
     import sqlite3
@@ -73,7 +74,7 @@ def test_where_money_is_plenty_it_costs_next_to_nothing() -> None:
 
 def test_spending_on_plan_leaves_the_price_alone_and_twice_the_plan_raises_it() -> None:
     """A quarter that spends its plan keeps the price; one that spends twice as much multiplies it by e^rate."""
-    pacer = Pacer(budget=96.0, rate=0.5)
+    pacer = Pacer(budget=96.0, start=1.0, rate=0.5)
     even = [1.0] * SLOTS
     assert pacer.pace(even, 96.0).price == pytest.approx(1.0)
     assert pacer.pace([2.0] + [0.0] * 95, 1.0).price == pytest.approx(np.exp(0.5) * np.exp(0.0), rel=1e-6)
@@ -122,3 +123,20 @@ def test_the_plan_follows_the_traffic_of_the_log(workspace: Callable[..., Ledger
     assert seen is not None
     assert int(np.argmax(seen.traffic)) // 4 in {10, 11, 12}
     assert seen.traffic[0] == fresh.traffic[0]
+
+
+def test_a_transaction_asks_for_a_price_once(workspace: Callable[..., Ledger]) -> None:
+    """A play without a budget has no price; one that has spent half its day's money by one o'clock has a high one."""
+    ledger = workspace("budget = 1000.0")
+    play, at = ledger.config.plays["win_back"], datetime(2026, 3, 2, 1, tzinfo=UTC)
+
+    def book(connection: sqlite3.Connection) -> tuple[float, ...]:
+        fresh = Paces(connection).price(play, at, ZoneInfo("UTC"))
+        spent.add_sums(connection, [("win_back", "call", spent.slot_of(at), 500, 500.0)])
+        paces = Paces(connection)
+        free = paces.price(replace(play, budget=None), at, ZoneInfo("UTC"))
+        return fresh, free, paces.price(play, at, ZoneInfo("UTC")), paces.price(play, at, ZoneInfo("UTC"))
+
+    fresh, free, high, again = ledger.journal.write(book)
+    assert free == 0
+    assert 0 < fresh < 0.1 < high == again

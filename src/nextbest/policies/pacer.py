@@ -32,7 +32,7 @@ SLOTS = 96  # quarters of an hour in a day, as the log sums what is spent
 HOUR = 4
 RATE = 0.5  # on an even day twice the plan of a quarter raises the price by two thirds, no use lowers it by two fifths
 LEAST, MOST = 1e-3, 1e3  # a euro has to earn at least 0.1 cent more than itself, at most a thousand times as much
-_STEEPEST = 3.0  # a burst of a few dear actions must not send the price out of sight
+_STEEPEST = 8.0  # quarters of an even day: a burst of a few dear actions must not send the price out of sight
 BURST = 2.0  # no hour spends more than so many times its plan
 _DAYS = 7
 _EVEN = 96  # decisions, spread evenly, that the traffic seen is mixed with
@@ -58,7 +58,7 @@ class Pacer:
 
     budget: float
     traffic: tuple[float, ...] = (1.0,) * SLOTS
-    start: float = 1.0
+    start: float = 0.1  # until money has proved short, it has to earn a tenth more than itself
     rate: float = RATE
 
     def pace(self, spent: Sequence[float], now: float) -> Pace:
@@ -100,6 +100,23 @@ def pace_of(connection: sqlite3.Connection, play: Play, now: datetime, zone: Zon
     passed = (now - midnight).total_seconds() / 900
     carried = Pacer(budget=pacer.budget, traffic=pacer.traffic, start=start, rate=pacer.rate)
     return carried.pace(sums[1].tolist(), min(passed, float(SLOTS)))
+
+
+class Paces:
+    """The prices of money as one write transaction sees them: each play's is read once; used by one thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._prices: dict[str, float] = {}
+
+    def price(self, play: Play, now: datetime, zone: ZoneInfo, pacer: Pacer | None = None) -> float:
+        """Give the price of money, 0 without a budget; an even day is assumed where no pacer says otherwise."""
+        if play.budget is None:
+            return 0.0
+        if play.name not in self._prices:
+            planned = Pacer(budget=play.budget) if pacer is None else pacer
+            self._prices[play.name] = pace_of(self._connection, play, now, zone, planned).price
+        return self._prices[play.name]
 
 
 def pacer_for(ledger: Ledger, play: Play, now: datetime) -> Pacer | None:
