@@ -44,6 +44,7 @@ RUNS = {
     "decide": ("Deciding", ["benchmarks/decide/run.py"]),
     "decide/live": ("One live decision, and the journal", ["benchmarks/decide/live/run.py"]),
     "serving": ("Deciding over HTTP", ["benchmarks/serving/run.py", "--hold", "600"]),
+    "bandits": ("Learning while choosing", ["benchmarks/bandits/run.py", "--seeds", "2"]),
     "allocation": ("Budgets and places", ["benchmarks/allocation/run.py", "--lp"]),
     "replay": ("Another policy on the log", ["benchmarks/replay/run.py"]),
 }

@@ -15,7 +15,7 @@ from nextbest.policies.weighing import Weighing, weighed
 from nextbest.testing import check_policy, sample_predictions
 from nextbest.types import NONE, Action
 
-POLICIES = (Greedy(), SquareCB(), SquareCB(gamma=10.0), LinUCB(), Thompson(), TopTwo(), UpliftCut(), Pacing())
+POLICIES = (Greedy(), SquareCB(), SquareCB(gamma=10.0), LinUCB(), Thompson(), TopTwo(), UpliftCut())
 
 
 def worths(rows: int = 40, actions: int = 7, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +47,7 @@ def test_probabilities_are_probabilities(policy: Weighing) -> None:
     np.testing.assert_allclose(p, alone, atol=1e-9)
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+@pytest.mark.parametrize("policy", [*POLICIES, Pacing(price=0.5)], ids=repr)
 def test_a_policy_keeps_the_contract_with_spreads(policy: Weighing) -> None:
     """With columns of spreads beside the worths a policy passes the public contract suite."""
     actions = (Action(id="mail", cost=1.0), Action(id="call", cost=2.0), NONE)

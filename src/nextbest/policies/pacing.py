@@ -4,7 +4,8 @@
 
 The price is the dual variable of the budget (Balseiro & Gur 2019, "Learning in repeated auctions with budgets:
 regret minimization and equilibrium", section 3): at 0 money is no constraint, above it a euro spent has to earn
-1 + price. Whoever knows what was spent sets the price; the policy applies it.
+1 + price. Whoever knows what was spent sets the price; the policy applies it. It has no `weigh`: what an action costs
+is not in the worths alone. A live play with a budget charges its worths itself, by `charge`, whatever its policy.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from nextbest.errors import ConfigError
 from nextbest.policies.matrix import as_table, expected_values, with_none_when_empty
-from nextbest.policies.weighing import costs_of, none_of, only, share, spreads
+from nextbest.policies.weighing import costs_of, none_of, only, share
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,12 +56,7 @@ class Pacing:
             price=self.price,
             prices=np.array([self.prices.get(a.id, 0.0) for a in actions]),
         )
-        p = self.weigh(charged, spreads(predictions, actions), none=none_of(actions))
-        return as_table(with_none_when_empty(p, actions), actions)
-
-    def weigh(self, worth: Numbers, spread: Numbers, *, none: int = -1) -> Numbers:  # noqa: ARG002 (a policy's shape)
-        """Give the probability of every action, shape (subjects, actions), from worths that `charge` has charged."""
-        return only(worth, none, self.explore)
+        return as_table(with_none_when_empty(only(charged, none_of(actions), self.explore), actions), actions)
 
 
 def charge(worth: Numbers, cost: Numbers, *, price: float, prices: Numbers | None = None) -> Numbers:
