@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PLAY = """
 goal = "click"
+value = "1"
 goal_days = 1
 policy = { name = "squarecb" }
 learner = { name = "linear" }
@@ -255,3 +256,33 @@ def test_changed_settings_learn_afresh(ledger: Ledger, clock: Clock) -> None:
     assert found.number == first.number + 1
     assert counted(found) == (4, 4)
     assert found.state.subject.columns == ("age",)
+
+
+def test_the_engine_decides_by_what_was_learnt(ledger: Ledger, clock: Clock) -> None:
+    """After clicks on one banner the engine shows it more often, and says by which state."""
+    from nextbest.policies.live.ask import Ask
+    from nextbest.policies.live.engine import Engine
+
+    learning_ = Learning(ledger)
+    engine = Engine(ledger, states=learning_.state)
+
+    def ask(i: int) -> Decision:
+        return engine.decide(Ask(play="win_back", subject_id=f"v{i}", context={"age": 3.0}, request_id=f"r{i}"))[0]
+
+    first = [ask(i) for i in range(60)]
+    clock.now = NOW + timedelta(minutes=30)
+    seen = [d for d in first if d.action_id == "b"]
+    answers = [
+        Outcome(outcome_id=f"o{i}", subject_id=d.subject_id, ts=clock.now, name="click", decision_id=d.decision_id)
+        for i, d in enumerate(seen)
+    ]
+    outcomes.record(ledger, answers)
+    assert learning_.tick() == 1
+    state = learning_.state(ledger.config.plays["win_back"])
+    assert state is not None
+    later = [ask(1000 + i) for i in range(60)]
+    assert all(d.model_versions != first[0].model_versions for d in later)
+    policy = [d for d in later if d.arm == "policy"]
+    chance = {c.action_id: c.response_probability for c in policy[0].candidates}
+    assert chance["b"] > chance["a"] + 0.2  # type: ignore[operator]
+    assert sum(d.action_id == "b" for d in policy) > 2 * sum(d.action_id == "a" for d in policy)

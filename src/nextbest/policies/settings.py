@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from nextbest import registry
 from nextbest.errors import ConfigError
 from nextbest.policies.arms import shares
 from nextbest.policies.choose import policy_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def check_play(play: Play) -> None:
     """Raise `ConfigError` or `UnknownNameError` for a setting of the play that cannot be meant."""
     policy_of(play)
+    registry.make("learners", play.learner.get("name", "lift"), {k: v for k, v in play.learner.items() if k != "name"})
     shares(play)
     _check_limits(play)
     if play.quiet_hours is not None:
