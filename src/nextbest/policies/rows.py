@@ -85,7 +85,7 @@ def candidates(actions: tuple[Action, ...], ranking: Ranking, removals: Removals
     """Give every action considered per subject: who removed it, both probabilities, its worth and cost."""
     n, k = ranking.worth.shape
     fields = {
-        "action_id": pa.array([a.id for a in actions]).take(pa.array(np.tile(np.arange(k), n))),
+        "action_id": pa.array([a.id for a in actions]).take(pa.array(np.tile(np.arange(k, dtype=np.int16), n))),
         "removed_by": removals.names(removals.codes),
         "response_probability": pa.array(ranking.response.ravel()),
         "expected_value": pa.array(ranking.worth.ravel()),
