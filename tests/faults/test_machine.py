@@ -286,5 +286,5 @@ def machine(examples: int, steps: int) -> Any:
     return case
 
 
-TestSafetyMachine = pytest.mark.slow(machine(40, 12))
+TestSafetyMachine = pytest.mark.slow(machine(20, 10))
 TestSafetyMachineAtNight = pytest.mark.nightly(machine(500, 20))
