@@ -131,6 +131,18 @@ def test_a_decision_on_old_predictions_is_degraded(ledger: Ledger, clock: Clock)
     assert "predicted_clv" not in old.features
 
 
+def test_what_a_recipe_would_say_is_taken_from_the_features_until_it_does(ledger: Ledger) -> None:
+    """A name that is both a feature and a prediction has the feature's value until the recipe has published."""
+    memory = Memory(ledger)
+    ts = (NOW - timedelta(days=3)).isoformat()
+    row = {"kind": "order", "message_id": "o1", "subject_id": "v1", "ts": ts, "order_id": "o1", "revenue": 40.0}
+    assert events.ingest(ledger, [row], source="shop")[0].status == "stored"
+    wanted = ("average_order_value",)
+    assert memory(ledger, "v1", wanted, {}).features["average_order_value"] == 40.0
+    published.publish(ledger, "value", "m1", NOW, pa.table({"subject_id": ["v1"], "average_order_value": [35.0]}))
+    assert memory(ledger, "v1", wanted, {}).features["average_order_value"] == 35.0
+
+
 def test_someone_new_is_served_what_was_published_and_is_exact_from_then_on(ledger: Ledger) -> None:
     """The first request takes the published feature; soon after the subject is in memory and counted exactly."""
     memory = Memory(ledger)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from nextbest.policies import evidence
 from nextbest.policies.arms import Shares, shares
 from nextbest.policies.choose import policy_of, policy_version
-from nextbest.policies.columns import asked_for, expressions, recipe_of, response_of, value_of
+from nextbest.policies.columns import asked_for, expressions, response_of, value_of
 from nextbest.policies.draw import seed_of
 from nextbest.policies.gates import NEEDS_CONSENT, reaches
 from nextbest.policies.live.limits import Hard, hard_limits
@@ -52,7 +52,6 @@ class Compiled:
     arm_seed: int
     types: Mapping[str, type | tuple[type, ...]]
     asked: frozenset[str]
-    wanted: frozenset[str]
     audience: Closure | None
     response: Closure
     value: Closure
@@ -90,7 +89,6 @@ def compile_play(ledger: Ledger, play: Play, *, now: datetime, salt: str | None 
         arm_seed=seed_of("arm", play.name, own),
         types=_types(play),
         asked=frozenset(asked_for(play)),
-        wanted=frozenset(asked_for(play) - recipe_of(ledger.config.recipes).keys()),
         audience=_closure(play.audience) if play.audience.strip() else None,
         response=_closure(response_of(play)),
         value=_closure(value_of(play)),

@@ -83,7 +83,7 @@ class Engine:
         compiled = self.compiled(self._play(ask.play), now)
         begun = time.perf_counter_ns()  # a play is made ready once a day: that is not the ranking's time
         shown, offers, left_out = self._offered(compiled, ask)
-        about = self._know(self.ledger, ask.subject_id, compiled.wanted, ask.context)
+        about = self._know(self.ledger, ask.subject_id, compiled.asked, ask.context)
         row = row_of(compiled, ask, about)
         names, values = described(compiled.actions, shown, offers)
         brought = Offers(ids=shown.ids, names=names, values=values)

@@ -27,7 +27,7 @@ class Known:
 
 
 def known(ledger: Ledger, subject_id: str, wanted: Collection[str], context: Mapping[str, Any]) -> Known:
-    """Give what is known now; *wanted* are the columns that no recipe gives. Raises `LedgerError`, `sqlite3.Error`."""
+    """Give what is known now; *wanted* is what the play asks for. Raises `LedgerError`, `sqlite3.Error`."""
     from nextbest.ledger import identities, published
 
     with ledger.journal.read() as connection:

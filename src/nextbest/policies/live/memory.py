@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest.errors import LedgerError
 from nextbest.features.histories import Histories
+from nextbest.policies.columns import RECIPE_OF
 from nextbest.policies.live.known import Known
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Memory:
         self._thread: threading.Thread | None = None
 
     def __call__(self, ledger: Ledger, subject_id: str, wanted: Collection[str], context: Mapping[str, Any]) -> Known:
-        """Give what is known now; *wanted* are the columns that no recipe gives. Raises `LedgerError`."""
+        """Give what is known now; *wanted* are the columns that the play asks for. Raises `LedgerError`."""
         from nextbest.ledger import identities, published
 
         now = ledger.clock()
@@ -46,7 +47,8 @@ class Memory:
             subject = identities.known_as(connection, ledger.secret, subject_id)
             values, versions, stale = published.fresh(connection, subject, oldest=oldest)
             counted = _counted(connection, subject, wanted, now)
-        names = [n for n in wanted if n not in COUNTERS and n not in context]
+        said = RECIPE_OF.keys() & values.keys()  # a recipe may say what is a feature too: it is the newer word
+        names = [n for n in wanted if n not in COUNTERS and n not in context and n not in said]
         features = {**values, **self._features(subject, names, values, now), **counted}
         return Known(subject_id=subject, features=features, versions=versions, stale=stale)
 
