@@ -56,12 +56,15 @@ class Wanted:
 
 
 def engine(ledger: Ledger) -> Engine:
-    """Give the engine that decides for a workspace in this process."""
+    """Give the engine that decides for a workspace in this process, and learns in a thread until the ledger closes."""
+    from nextbest.policies.learners.loop import Learning
     from nextbest.policies.live.engine import Engine
     from nextbest.policies.live.memory import Memory
     from nextbest.policies.rollout import Staged
 
-    return Engine(ledger, plays=Staged(ledger), know=Memory(ledger))
+    plays = Staged(ledger)
+    learning = Learning(ledger, plays=plays).start()
+    return Engine(ledger, plays=plays, states=learning.state, know=Memory(ledger))
 
 
 def nothing(using: Engine, ask: Ask, proposal: Proposal | None = None) -> Decision:

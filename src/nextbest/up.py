@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest import operations, verbs
 from nextbest.errors import DataError
+from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nextbest.ledger import Ledger
+    from nextbest.types import Play
 
 # Which recipes are tried, by kinds of which one has to be there. Others need settings: a table, a list, an event.
 NEEDS = {
@@ -60,8 +62,14 @@ def learn_and_decide(ledger: Ledger, *, as_of: datetime | None = None) -> Iterat
         yield fitted
         if fitted.figures["status"] == "ok":
             yield timed(f"predict {recipe}", partial(predict_figures, ledger, recipe, as_of))
-    for play in verbs.plays(ledger):
-        yield timed(f"decide {play}", partial(decide_figures, ledger, play, as_of))
+    for name, play in verbs.plays(ledger).items():
+        if not is_on_request(play):
+            yield timed(f"decide {name}", partial(decide_figures, ledger, name, as_of))
+
+
+def is_on_request(play: Play) -> bool:
+    """Say whether a play only shows content: that is decided when a page asks, and never a list to work through."""
+    return {a.action_class for a in play.actions if a.id != NO_ACTION} == {"content"}
 
 
 def recipes(ledger: Ledger) -> tuple[str, ...]:

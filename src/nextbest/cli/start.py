@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import secrets
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,12 +34,19 @@ def demo(
     Example: nextbest demo --no-serve --json
     """
     from nextbest import demo as demonstration
+    from nextbest import traffic
 
     folder = common.workspace or DEMO
     with render.progress("load") as progress:
         stages = _follow(demonstration.demo(folder, progress=progress), as_json=common.json)
     if common.json:
         render.document({"workspace": folder, "seconds": _seconds(stages), "stages": _by_name(stages)})
+    program = sys.argv[0] if Path(sys.argv[0]).stem == "nextbest" else "nextbest"
+    again = "" if serve else f" Start it: {program} serve -w {folder}"
+    render.say(
+        f"\nThe play {traffic.PLAY} is live while the service runs.{again}\nPaste into another terminal, here:\n"
+    )
+    render.say(traffic.commands(folder, port=port, program=program))
     if serve:
         return _serve(demonstration.workspace(folder), port=port)
     return 0

@@ -239,6 +239,14 @@ def _group(said: Document) -> str:
     return f"{said['estimate']:+,.4g} ({said['low']:+,.4g} to {said['high']:+,.4g}), {said['n']:,}"
 
 
+def live(said: Document) -> Iterator[str]:
+    """Tell what made-up visitors were shown, and what was learnt of them."""
+    yield f"{said['visits']:,} made-up visitors in two hours (simulated): {_listed(said['by_action'])}."
+    yield f"  {said['clicks']:,} clicked; every click counts for the visitors after it"
+    for device, shares in said["shown_by_device_in_the_second_half"].items():
+        yield f"  {device}, second half: " + ", ".join(f"{share:.0%} {name}" for name, share in shares.items())
+
+
 def explain(said: Document) -> Iterator[str]:
     """Tell the sentences."""
     yield from said["sentences"]
@@ -277,6 +285,7 @@ STORIES: dict[str, Story] = {
     "decide": decide,
     "send": send,
     "measure": measure,
+    "live": live,
     "explain": explain,
     "erase": erase,
     "verify": verify,

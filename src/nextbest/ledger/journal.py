@@ -171,6 +171,11 @@ class Journal:
         emptied: bool = self._put(_Checkpoint()).result()
         return emptied
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed: nothing can be read or written any more."""
+        return self._closed
+
     def close(self) -> None:
         """Commit what is queued, then close; a second call does nothing."""
         with self._lock:

@@ -77,7 +77,7 @@ class Today:
 
 def today(ledger: Ledger, plays: Mapping[str, Play], *, limit: int = 100) -> Today:
     """Give the newest list of the workspace; empty when nothing has been decided yet."""
-    rows = _newest(logs.ours(analysis.table(ledger, "decisions")))
+    rows = _newest(_to_work(logs.ours(analysis.table(ledger, "decisions")), plays))
     settings = ledger.config
     if not rows.num_rows:
         return Today(currency=settings.currency, regime=settings.consent.regime, note=settings.consent.note)
@@ -117,6 +117,13 @@ def _assumed(ledger: Ledger, plays: Mapping[str, Play], done: set[tuple[str, str
         mine = {action for name, action in done if name == play.name and action in lifts.by_action}
         found |= {action for action in mine if lifts.by_action[action].assumed}
     return sorted(found)
+
+
+def _to_work(decisions: pa.Table, plays: Mapping[str, Play]) -> pa.Table:
+    """Leave out what pages asked for and have shown already: nobody has to work through that."""
+    shown = [n for n, p in plays.items() if {a.action_class for a in p.actions if a.id != NO_ACTION} == {"content"}]
+    asked = pc.not_equal(decisions["request_id"], "")
+    return decisions.filter(pc.invert(pc.and_(asked, pc.is_in(decisions["play"], pa.array(shown, pa.string())))))
 
 
 def _newest(decisions: pa.Table) -> pa.Table:

@@ -68,7 +68,7 @@ class Learning:
         return changed
 
     def start(self) -> Self:
-        """Tick in a thread of its own until `close`."""
+        """Tick in a thread of its own until `close`, or until the ledger is closed."""
         if self._thread is None and any(True for _ in self._learners()):
             self._thread = threading.Thread(target=self._run, name="nextbest-learning", daemon=True)
             self._thread.start()
@@ -97,4 +97,6 @@ class Learning:
             try:
                 self.tick()
             except FAULTS as error:  # learning fails soft: decisions go on with what was learnt before
+                if self.ledger.journal.closed:
+                    return
                 _log.error("learning: %s: %s", type(error).__name__, error)
