@@ -39,7 +39,7 @@ _FIRST_COLUMNS = {"decision": 19, "forget": 2}
 GROUP = "decisions"
 ROWS = (
     *("decision", "segment", "feedback", "consent", "suppression", "erase", "forget"),
-    *("key", "key_terms", "key_revoked", "switch", "config", "rollout", "serving"),
+    *("key", "key_terms", "key_revoked", "switch", "config", "rollout", "serving", "approved_amount", "alarm"),
 )
 _ENCODE = msgspec.json.Encoder().encode
 

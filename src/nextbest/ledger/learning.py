@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nextbest.ledger import catalogue, identities
+from nextbest.ledger import alarms, catalogue, identities
 from nextbest.ledger.decisions import by_action, table_of
 from nextbest.ledger.kinds import EVENTS
 from nextbest.ledger.statements import load
@@ -91,11 +91,12 @@ def number(connection: sqlite3.Connection, play: str) -> int:
 def publish(ledger: Ledger, play: str, state: Stored, answered: Iterable[str], *, afresh: bool) -> bool:
     """Store a state after the one numbered before it, with the decisions newly answered; False when another was first.
 
-    `afresh` says that the state was learnt from the beginning, so that what older ones counted is forgotten.
+    `afresh` says that the state was learnt from the beginning, so that what older ones counted is forgotten. While an
+    alarm about the play stands, nothing is learnt on; what an erasure asks to be learnt again still is.
     """
 
     def write(connection: sqlite3.Connection) -> bool:
-        if number(connection, play) != state.number - 1:
+        if number(connection, play) != state.number - 1 or (not afresh and alarms.stands(connection, play)):
             return False
         cursor = msgspec.json.encode(state.cursor).decode()
         row = (play, state.number, state.version, state.body, cursor, state.ts)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nextbest.ledger import chain
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import from_micros, to_micros
+from nextbest.ledger.workspace import new_id
 
 if TYPE_CHECKING:
     import sqlite3
@@ -78,8 +80,10 @@ def decided_amount(connection: sqlite3.Connection, decision_id: str, action_id: 
 
 
 def approve(connection: sqlite3.Connection, play: str, action_id: str, *, amount: float, by: str, ts: datetime) -> None:
-    """Put an amount on record inside the caller's transaction."""
-    connection.execute(load(_FILE, "approve"), (play, action_id, to_micros(ts), amount, by))
+    """Put an amount on record, with a link of the audit chain, inside the caller's transaction."""
+    row = (new_id("am"), play, action_id, to_micros(ts), float(amount), by)
+    connection.execute(load(_FILE, "approve"), row)
+    chain.add(connection, "approved_amount", row[0], chain.row_bytes(row))
 
 
 def last_logged(connection: sqlite3.Connection) -> datetime | None:

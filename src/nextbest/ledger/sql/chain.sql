@@ -128,6 +128,20 @@ SELECT switch_id, play, channel, action, stopped, why, ts FROM switch WHERE swit
 SELECT switch_id FROM switch AS r
 WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'switch' AND ref = r.switch_id);
 
+-- name: row_approved_amount
+SELECT amount_id, play, action_id, ts, amount, by FROM approved_amount WHERE amount_id = ?;
+
+-- name: unlinked_approved_amount
+SELECT amount_id FROM approved_amount AS r
+WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'approved_amount' AND ref = r.amount_id);
+
+-- name: row_alarm
+SELECT alarm_id, play, what, raised, why, by, ts FROM alarm WHERE alarm_id = ?;
+
+-- name: unlinked_alarm
+SELECT alarm_id FROM alarm AS r
+WHERE NOT EXISTS (SELECT 1 FROM chain_link WHERE what = 'alarm' AND ref = r.alarm_id);
+
 -- name: row_config
 SELECT config_id, sha256, ts FROM config_change WHERE config_id = ?;
 

@@ -8,17 +8,16 @@ INSERT INTO spent (play, action_id, slot, uses, cost) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (play, slot, action_id) DO UPDATE SET uses = uses + excluded.uses, cost = cost + excluded.cost;
 
 -- name: newest_amount
-SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? ORDER BY ts DESC LIMIT 1;
+SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? ORDER BY ts DESC, rowid DESC LIMIT 1;
 
 -- name: amount_before
-SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? AND ts < ? ORDER BY ts DESC LIMIT 1;
+SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? AND ts < ? ORDER BY ts DESC, rowid DESC LIMIT 1;
 
 -- name: first_amount
-SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? ORDER BY ts LIMIT 1;
+SELECT amount FROM approved_amount WHERE play = ? AND action_id = ? ORDER BY ts, rowid LIMIT 1;
 
 -- name: approve
-INSERT INTO approved_amount (play, action_id, ts, amount, by) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (play, action_id, ts) DO UPDATE SET amount = excluded.amount, by = excluded.by;
+INSERT INTO approved_amount (amount_id, play, action_id, ts, amount, by) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: decided
 SELECT action_features, context FROM decision WHERE decision_id = ?;

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from nextbest import registry
-from nextbest.ledger import learning
+from nextbest.ledger import alarms, learning
 from nextbest.ledger.learning import Cursor, Seen, Stored
 from nextbest.ledger.times import from_micros, to_micros
 from nextbest.policies.learners.linear import Lesson, Linear, LinearState
@@ -78,8 +78,8 @@ def advance(ledger: Ledger, play: Play, known: Learnt | None = None) -> Learnt |
         erased = learning.erasures(connection)
         afresh = before is None or before.state.settings != settings or before.cursor.erased != erased
         base = Learnt(number=0, state=settings.start(), cursor=Cursor(erased=erased)) if afresh else before
-        if base is None:
-            return None
+        if base is None or (not afresh and alarms.stands(connection, play.name)):
+            return before
         after, answered = _all(ledger, connection, play, base, afresh=afresh)
     if not after.lessons and not _is_far(before, after):
         return before

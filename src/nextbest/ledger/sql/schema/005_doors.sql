@@ -14,8 +14,15 @@ CREATE TABLE spent (
 
 -- One row is one amount (price, bid, discount) that a money action was given; the latest is the one last approved.
 CREATE TABLE approved_amount (
-  play TEXT NOT NULL, action_id TEXT NOT NULL, ts INTEGER NOT NULL, amount REAL NOT NULL, by TEXT NOT NULL,
-  PRIMARY KEY (play, action_id, ts)
-) STRICT, WITHOUT ROWID;
+  amount_id TEXT PRIMARY KEY, play TEXT NOT NULL, action_id TEXT NOT NULL, ts INTEGER NOT NULL, amount REAL NOT NULL,
+  by TEXT NOT NULL
+) STRICT;
+CREATE INDEX approved_amount_action ON approved_amount (play, action_id, ts);
+
+-- One row is one turn of an alarm of a play ('*' for all) about one thing (a check's name); the latest of each counts.
+CREATE TABLE alarm (
+  alarm_id TEXT PRIMARY KEY, play TEXT NOT NULL, what TEXT NOT NULL, raised INTEGER NOT NULL CHECK (raised IN (0, 1)),
+  why TEXT NOT NULL, by TEXT NOT NULL, ts INTEGER NOT NULL
+) STRICT;
 
 PRAGMA user_version = 5;
