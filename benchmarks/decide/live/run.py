@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest.ledger import create, decisions
+from nextbest.ledger import candidates, create, decisions
 from nextbest.ledger.workspace import new_id
 from nextbest.policies.live.ask import Ask, Offers
 from nextbest.policies.live.closing import Group
@@ -253,9 +253,9 @@ def small_row(i: int) -> decisions.Row:
     return decisions.row(
         (new_id("d"), f"r{i}", "home", "live", "policy", f"c{(i * 7919) % 1_000_003:07d}", NOW),
         context={},
-        candidates=(
-            ("none", "banner", "coupon"), [None, None, None], [0.05, 0.1234567, 0.2], [0.5, 1.23456, 2.3],
-            (0.0, 0.1, 1.0), [0.1, 0.2, 0.7],
+        shown=candidates.packed(
+            candidates.head(("none", "banner", "coupon"), (0.0, 0.1, 1.0)), [None, None, None],
+            *map(candidates.little, ([0.05, 0.1234567, 0.2], [0.5, 1.23456, 2.3], [0.1, 0.2, 0.7])),
         ),
         chosen=("coupon", 0.7, 123_456_789_012),
         features={"churn_probability": 0.123},

@@ -42,6 +42,7 @@ ROWS = (
     *("key", "key_terms", "key_revoked", "switch", "config", "rollout", "serving", "approved_amount", "alarm"),
 )
 _ENCODE = msgspec.json.Encoder().encode
+_PACK = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,20 @@ def row_bytes(values: Iterable[Any]) -> bytes:
 
 def row_of(what: str, values: Sequence[Any]) -> bytes:
     """Give the canonical bytes of a row without the columns at its end that came later and hold nothing."""
+    return _ENCODE(_held(what, values))
+
+
+def packed_row(what: str, values: Sequence[Any]) -> bytes:
+    """Give the same for a row of a group, as MessagePack: numbers and bytes need not become text to be vouched for."""
+    return _PACK(_held(what, values))
+
+
+def _held(what: str, values: Sequence[Any]) -> Sequence[Any]:
     end = len(values)
     first = _FIRST_COLUMNS.get(what, end)
     while end > first and values[end - 1] is None:
         end -= 1
-    return _ENCODE(values[:end])
+    return values[:end]
 
 
 def add(connection: sqlite3.Connection, what: str, ref: str, row: bytes) -> None:
@@ -98,7 +108,7 @@ def add_many(connection: sqlite3.Connection, what: str, rows: Iterable[tuple[str
 
 
 def add_group(connection: sqlite3.Connection, what: str, rows: Sequence[tuple[str, bytes]]) -> tuple[int, list[bytes]]:
-    """Add one link for many rows (ref, `row_of`); gives its number and a salt per row, to be stored beside the rows."""
+    """Add one link for many rows (ref, `packed_row`); gives its number and a salt per row, to be kept with the rows."""
     seq, before = connection.execute(load("chain.sql", "last")).fetchone() or (0, _START)
     random, tag, sha256 = secrets.token_bytes(_SALT_BYTES * len(rows)), what.encode(), hashlib.sha256
     salts = [random[i : i + _SALT_BYTES] for i in range(0, len(random), _SALT_BYTES)]
@@ -219,7 +229,7 @@ class _Grouped:
             self._next = self._cursor.fetchone()
         while self._next is not None and self._next[0] == seq:
             _, place, salt, *values = self._next
-            yield place, values[0], _digest(salt or b"", "decision", values[0], row_of("decision", values))
+            yield place, values[0], _digest(salt or b"", "decision", values[0], packed_row("decision", values))
             self._next = self._cursor.fetchone()
 
     def rest(self) -> Iterator[str]:

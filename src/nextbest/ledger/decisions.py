@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nextbest.errors import DataError, UnknownNameError
-from nextbest.ledger import archive, catalogue, chain, contacts, gate, spent
+from nextbest.ledger import archive, candidates, catalogue, chain, contacts, gate, spent
 from nextbest.ledger.files import digest_file, sync
 from nextbest.ledger.identities import cluster
 from nextbest.ledger.statements import load
@@ -28,7 +28,7 @@ from nextbest.types import NO_ACTION, Candidate, Decision
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -47,17 +47,6 @@ class Described(NamedTuple):
     ids: tuple[str, ...]
     names: tuple[str, ...]
     values: bytes
-
-
-class _Stored(msgspec.Struct, omit_defaults=True, gc=False):
-    """A candidate as it is stored: what holds nothing is left out."""
-
-    action_id: str
-    removed_by: str | None = None
-    response_probability: float | None = None
-    expected_value: float | None = None
-    cost: float = 0.0
-    choice_probability: float = 0.0
 
 
 CANDIDATE = pa.struct(
@@ -110,7 +99,7 @@ def log_rows(connection: sqlite3.Connection, rows: Sequence[Row], reached: Seque
     """Log rows that `row` made, under one link, with the contacts they make, inside the caller's transaction."""
     if not rows:
         return
-    seq, salts = chain.add_group(connection, KIND, [(row[0], chain.row_of(KIND, row)) for row in rows])
+    seq, salts = chain.add_group(connection, KIND, [(row[0], chain.packed_row(KIND, row)) for row in rows])
     places = zip(rows, salts, strict=True)
     connection.executemany(load(_FILE, "insert"), [(*r, seq, place, salt) for place, (r, salt) in enumerate(places)])
     if reached:
@@ -164,9 +153,9 @@ def get(ledger: Ledger, decision_id: str) -> Decision:
         paths = [ledger.path / s.path for s in catalogue.segments(connection, KIND)] if row is None else []
     if row is not None:
         values = dict(zip((*DECISION_SCHEMA.names, *_LATER), row, strict=True))
-        candidates = msgspec.json.decode(values["candidates"], type=tuple[Candidate, ...])
         described = by_action(table_of(values["action_features"]))
-        values |= {"candidates": candidates, "ts": from_micros(values["ts"]), "action_features": described}
+        values |= {"candidates": candidates.unpacked(values["candidates"]), "action_features": described}
+        values["ts"] = from_micros(values["ts"])
         return _decision(values | {"position": values["position"] or 1})
     for path in paths:
         for found in pq.read_table(path, filters=pc.field("decision_id") == decision_id).to_pylist():
@@ -201,17 +190,19 @@ def _check(decision: Decision) -> None:
 
 
 def _row(d: Decision) -> Row:
-    fields = ("action_id", "removed_by", "response_probability", "expected_value", "cost", "choice_probability")
+    told, numbers = d.candidates, ("response_probability", "expected_value", "choice_probability")
+    columns = (candidates.little(getattr(c, name) for c in told) for name in numbers)
+    first = candidates.head([c.action_id for c in told], [float(c.cost) for c in told])
     p = None if d.choice_probability is None else float(d.choice_probability)
     return row(
         (d.decision_id, d.request_id, d.play, d.mode, d.arm, d.subject_id, d.ts),
         context=d.context,
-        candidates=tuple([getattr(c, name) for c in d.candidates] for name in fields),
+        shown=candidates.packed(first, [c.removed_by for c in told], *columns),
         chosen=(d.action_id, p, int(d.seed)),
         features=d.features,
         versions=(int(d.consent_version), d.policy_version, d.model_versions),
         told=(d.reason, d.degraded, int(d.latency_us)),
-        shown=(d.position, described(d.action_features)),
+        placed=(d.position, described(d.action_features)),
     )
 
 
@@ -219,24 +210,24 @@ def row(
     about: tuple[str, str, str, str, str, str, datetime],
     *,
     context: Mapping[str, Any],
-    candidates: tuple[Iterable[Any], ...],
+    shown: bytes,
     chosen: tuple[str, float | None, int],
     features: Mapping[str, Any],
     versions: tuple[int, str, Mapping[str, str]],
     told: tuple[str, bool, int],
-    shown: tuple[int, Described | None] = (1, None),
+    placed: tuple[int, Described | None] = (1, None),
 ) -> Row:
-    """Give the stored row: `candidates` by column (id, rule, response, worth, cost, probability), the rest by name.
+    """Give the stored row; `shown` are its candidates (`candidates.packed`), the rest goes by name.
 
-    `shown` is the position in the slate and what described the candidates.
+    `placed` is the position in the slate and what described the candidates.
     """
     (*names, ts), (consent_version, policy_version, models), (reason, degraded, latency) = about, versions, told
-    position, table = shown
+    position, table = placed
     return (
         *names,
         to_micros(ts),
         _json(context) if context else "{}",
-        _json([_Stored(*c) for c in zip(*candidates, strict=True)]),
+        shown,
         *chosen,
         _json(features) if features else "{}",
         consent_version,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from nextbest.errors import LedgerError
+from nextbest.ledger import candidates
 from nextbest.ledger.archive import COMPACTION
 from nextbest.ledger.kinds import KINDS
 from nextbest.ledger.statements import load
@@ -83,6 +84,8 @@ class Rows:
             names = [column[0] for column in cursor.description]
             while rows := cursor.fetchmany(_BATCH):
                 columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+                if "candidates" in columns:
+                    columns["candidates"] = [candidates.as_json(stored) for stored in columns["candidates"]]
                 arrays = [_array(columns[f.name], f.type) for f in self.schema]
                 yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 

@@ -4,13 +4,14 @@
 
 The price is the dual variable of the budget (Balseiro & Gur 2019, "Learning in repeated auctions with budgets:
 regret minimization and equilibrium", section 3): at 0 money is no constraint, above it a euro spent has to earn
-1 + price. Whoever knows what was spent sets the price; the policy applies it. It has no `weigh`: what an action costs
-is not in the worths alone. A live play with a budget charges its worths itself, by `charge`, whatever its policy.
+1 + price. Whoever knows what was spent sets the price; the policy applies it. What an action costs is not in the
+worths alone, so whoever asks by arrays asks for `charged` worths first, and weighs those. A live play with a budget
+charges its worths itself, by `charge`, whatever its policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 (the configuration builds this class from its annotations)
+from collections.abc import Mapping, Sequence  # noqa: TC003 (the configuration builds this class from its annotations)
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -50,13 +51,18 @@ class Pacing:
 
     def probabilities(self, predictions: pa.Table, actions: tuple[Action, ...]) -> pa.Table:
         """Give one row per subject, one column per action."""
-        charged = charge(
-            expected_values(predictions, actions),
-            costs_of(actions),
-            price=self.price,
-            prices=np.array([self.prices.get(a.id, 0.0) for a in actions]),
-        )
-        return as_table(with_none_when_empty(only(charged, none_of(actions), self.explore), actions), actions)
+        worth = self.charged(expected_values(predictions, actions), costs_of(actions), [a.id for a in actions])
+        p = self.weigh(worth, np.zeros_like(worth), none=none_of(actions))
+        return as_table(with_none_when_empty(p, actions), actions)
+
+    def charged(self, worth: Numbers, cost: Numbers, ids: Sequence[str]) -> Numbers:
+        """Give the worths, shape (..., actions), less what the actions use up at the policy's prices."""
+        prices = np.array([self.prices.get(i, 0.0) for i in ids]) if self.prices else None
+        return charge(worth, cost, price=self.price, prices=prices)
+
+    def weigh(self, worth: Numbers, _spread: Numbers, *, none: int = -1) -> Numbers:
+        """Give the probability of every action, shape (subjects, actions), from worths that are `charged`."""
+        return only(worth, none, self.explore)
 
 
 def charge(worth: Numbers, cost: Numbers, *, price: float, prices: Numbers | None = None) -> Numbers:

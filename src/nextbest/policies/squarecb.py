@@ -79,17 +79,18 @@ class SquareCB:
         best = int(worth.argmax())
         best = none % len(worth) if worth[none] >= worth[best] else best
         gap, squares, k = worth[best] - worth, spread * spread, len(worth)
-        if not gap.max() < 1e150:
+        if not np.maximum.reduce(gap) < 1e150:
             return None
-        if not squares.sum() > 0:
+        if not np.maximum.reduce(squares) > 0:
             squares = np.full(k, gap.var())
-        error, p = float(squares[best]), np.asarray(gap)
-        for _ in range(_PASSES + 1):
-            gamma = self.eagerness * math.sqrt(8 * k / max(error, 1e-300))
-            p = np.asarray(1.0 / (gamma * gap + k))
+        error, p = float(squares[best]), np.empty(k)
+        for again in range(_PASSES, -1, -1):
+            np.multiply(gap, self.eagerness * math.sqrt(8 * k / max(error, 1e-300)), out=p)
+            p += k
+            np.reciprocal(p, out=p)
             p[best] = 0.0
-            p[best] = 1.0 - p.sum()
-            error = float((p * squares).sum())
+            p[best] = 1.0 - np.add.reduce(p)
+            error = float(p @ squares) if again else error
         return p
 
     def _by_error(self, gap: Numbers, spread: Numbers, k: Numbers, rows: Any, best: Any) -> Numbers:  # noqa: ANN401

@@ -1,24 +1,34 @@
-"""One position of one request, decided: what the log keeps and what the caller is told."""
+"""One position of one request, decided: what the log keeps and what the caller is told.
+
+A struct of msgspec is made in a fifth of the time that a frozen dataclass of so many fields takes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
 from typing import TYPE_CHECKING, Any
 
-from nextbest.ledger import decisions
-from nextbest.types import Candidate, Decision
+import msgspec
+
+from nextbest.ledger import candidates, decisions
+from nextbest.types import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from nextbest.policies.draw import Numbers
     from nextbest.policies.live.ask import Offers
-    from nextbest.types import Arm, Mode
+    from nextbest.policies.live.menu import Menu
+    from nextbest.policies.live.proposal import Ranks
+    from nextbest.types import Arm, Candidate, Mode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chosen:
-    """One decided position; lists are by candidate. `decision()` gives the same as the row of the log."""
+class Chosen(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One decided position; `shown`, `removed`, `ranks` and `probability` are by candidate.
+
+    `decision()` gives the same as the row of the log.
+    """
 
     decision_id: str
     request_id: str
@@ -29,12 +39,10 @@ class Chosen:
     ts: datetime
     at: int
     position: int
-    ids: tuple[str, ...]
-    costs: tuple[float, ...]
+    shown: Menu
     removed: list[str | None]
-    response: list[float]
-    worth: list[float]
-    probability: list[float]
+    ranks: Ranks
+    probability: Numbers
     seed: int
     context: Mapping[str, Any]
     features: Mapping[str, Any]
@@ -50,22 +58,22 @@ class Chosen:
     @property
     def action_id(self) -> str:
         """The action that was chosen."""
-        return self.ids[self.at]
+        return self.shown.ids[self.at]
 
     @property
     def choice_probability(self) -> float:
         """The probability with which it was chosen, over all that is drawn, given the positions above."""
-        return self.probability[self.at]
+        return float(self.probability[self.at])
 
     @property
     def response_probability(self) -> float:
         """The chance of a response to it."""
-        return self.response[self.at]
+        return float(self.ranks.response[self.at])
 
     @property
     def expected_value(self) -> float:
         """What it is worth."""
-        return self.worth[self.at]
+        return float(self.ranks.worth[self.at])
 
     def decision(self) -> Decision:
         """Give the decision as `decisions.get` would."""
@@ -95,30 +103,34 @@ class Chosen:
 
     def candidates(self) -> tuple[Candidate, ...]:
         """Give every candidate with what removed it, its worth and its probability."""
-        columns = zip(self.ids, self.removed, self.response, self.worth, self.costs, self.probability, strict=True)
-        return tuple(
-            Candidate(
-                action_id=i, removed_by=rule, response_probability=r, expected_value=w, cost=c, choice_probability=p
-            )
-            for i, rule, r, w, c, p in columns
-        )
+        return candidates.unpacked(self._packed())
 
     def table(self) -> decisions.Described:
         """Give what described the candidates, as served."""
         offers = self.offers
         if offers is None:
             return decisions.Described((), (), b"")
-        return decisions.Described(offers.ids, offers.names, offers.values.tobytes())
+        return decisions.Described(offers.ids, offers.names, little(offers.values))
 
     def row(self) -> decisions.Row:
         """Give the row of the log."""
         return decisions.row(
             (self.decision_id, self.request_id, self.play, self.mode, self.arm, self.subject_id, self.ts),
             context=self.context,
-            candidates=(self.ids, self.removed, self.response, self.worth, self.costs, self.probability),
+            shown=self._packed(),
             chosen=(self.action_id, self.choice_probability, self.seed),
             features=self.features,
             versions=(self.consent_version, self.policy_version, self.model_versions),
             told=(self.reason, self.degraded, self.latency_us),
-            shown=(self.position, None if self.offers is None else self.table()),
+            placed=(self.position, None if self.offers is None else self.table()),
         )
+
+    def _packed(self) -> bytes:
+        ranks = self.ranks
+        numbers = little(ranks.response), little(ranks.worth), little(self.probability)
+        return candidates.packed(self.shown.head, self.removed, *numbers)
+
+
+def little(values: Numbers) -> bytes:
+    """Give float64 numbers as bytes, little endian."""
+    return values.tobytes() if sys.byteorder == "little" else values.astype("<f8").tobytes()

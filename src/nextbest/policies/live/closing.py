@@ -16,6 +16,7 @@ from nextbest.ledger.times import to_micros
 from nextbest.policies.gates import CAPS_UNREADABLE, CONSENT_UNREADABLE, KILL_SWITCH, cap_rule
 from nextbest.policies.live.limits import Till
 from nextbest.policies.live.proposal import AUDIENCE
+from nextbest.policies.pacer import Paces
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Group:
         self.permits = self._permits()
         self.stops = self._stops()
         self.tills: dict[str, Till] = {}
+        self.paces = Paces(connection)
         self.reached: list[tuple[str, int, str, str, str, str]] = []
         self.made: dict[str, list[tuple[int, str]]] = {}
 
@@ -75,6 +77,13 @@ class Group:
         except (sqlite3.Error, LedgerError):
             found.append("clock")
         return tuple(found)
+
+    def price(self, proposal: Proposal) -> float:
+        """Give what a unit of money has to earn beside itself, as the log says it was spent; 0 without a budget."""
+        compiled = proposal.compiled
+        if compiled.pacer is None:
+            return 0.0
+        return self.paces.price(compiled.play, proposal.ts, compiled.zone, compiled.pacer)
 
     def till(self, proposal: Proposal) -> Till:
         """Give the till of the proposal's time zone."""

@@ -15,6 +15,7 @@ from nextbest.policies.draw import seed_of
 from nextbest.policies.gates import NEEDS_CONSENT, reaches
 from nextbest.policies.live.limits import Hard, hard_limits
 from nextbest.policies.live.menu import Menu, menu
+from nextbest.policies.pacer import pacer_for
 from nextbest.policies.run import actions_of
 from nextbest.types import ANY_ITEM, NO_ACTION
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nextbest.features.expression import Closure
     from nextbest.ledger import Ledger
     from nextbest.policies.lift import Lifts
+    from nextbest.policies.pacer import Pacer
     from nextbest.types import Action, Cap, Play, Policy
 
 LIFT = "lift"
@@ -44,6 +46,8 @@ class Compiled:
     lifts: Lifts
     policy: Policy
     weigh: Callable[..., Any] | None
+    charged: Callable[..., Any] | None
+    pacer: Pacer | None
     version: str
     salt: str
     zone: ZoneInfo
@@ -81,6 +85,8 @@ def compile_play(ledger: Ledger, play: Play, *, now: datetime, salt: str | None 
         lifts=lifts,
         policy=policy,
         weigh=getattr(policy, "weigh", None),
+        charged=getattr(policy, "charged", None),
+        pacer=pacer_for(ledger, play, now),
         version=policy_version(play, margin=ledger.config.margin, lifts=lifts),
         salt=own,
         zone=ZoneInfo(ledger.config.timezone),

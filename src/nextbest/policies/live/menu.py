@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nextbest.ledger import candidates
 from nextbest.policies.gates import FALLS_BACK_TO_NONE
 from nextbest.types import ANY_ITEM, NO_ACTION
 
@@ -27,7 +28,8 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 class Menu:
     """The candidates by position; `kinds[i]` is the position of the declared action that candidate i comes from.
 
-    `safe` marks what may be taken without a sound model; `items` counts those that the request brought.
+    `safe` marks what may be taken without a sound model; `items` counts those that the request brought. `head` is how
+    the log begins to tell of them; `everything` marks them all; `plain` says that the play describes none of them.
     """
 
     ids: tuple[str, ...]
@@ -38,6 +40,9 @@ class Menu:
     costs: tuple[float, ...]
     lever: Numbers | None
     safe: Flags
+    everything: Flags
+    head: bytes
+    plain: bool
     items: int = 0
 
 
@@ -50,15 +55,20 @@ def menu(declared: tuple[Action, ...], items: tuple[str, ...] = ()) -> Menu:
     kinds = np.array([kind for kind, _ in pairs], dtype=np.intp)
     of = [declared[kind] for kind, _ in pairs]
     levers = np.array([a.lever for a in of])
+    costs, everything = tuple(float(a.cost) for a in of), np.ones(len(of), dtype=bool)
+    everything.flags.writeable = False
     return Menu(
         ids=ids,
         index={name: i for i, name in enumerate(ids)},
         kinds=kinds,
         none=ids.index(NO_ACTION),
         cost=np.array([a.cost for a in of], dtype=np.float64),
-        costs=tuple(float(a.cost) for a in of),
+        costs=costs,
         lever=None if (levers == 1.0).all() else levers,
         safe=np.array([a.action_class not in FALLS_BACK_TO_NONE or a.id == NO_ACTION for a in of]),
+        everything=everything,
+        head=candidates.head(ids, costs),
+        plain=not any(a.features for a in declared),
         items=len(items),
     )
 
@@ -71,9 +81,10 @@ def actions(declared: tuple[Action, ...], shown: Menu) -> tuple[Action, ...]:
 
 def described(declared: tuple[Action, ...], shown: Menu, brought: Offers | None) -> tuple[tuple[str, ...], Numbers]:
     """Give the names and values of what describes the candidates, in their order: the request's words come first."""
-    if brought is not None and shown.items == len(brought.ids) and not any(a.features for a in declared):
-        values = np.full((len(shown.ids), len(brought.names)), np.nan)
+    if brought is not None and shown.plain and shown.items == len(brought.ids):
+        values = np.empty((len(shown.ids), len(brought.names)))
         values[: shown.items] = brought.values
+        values[shown.items :] = np.nan
         return brought.names, values
     names = {name: i for i, name in enumerate(brought.names)} if brought is not None else {}
     cells, marks = _declared(declared, shown, names)

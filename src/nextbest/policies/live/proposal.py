@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from nextbest.policies.gates import DEGRADED, ELIGIBILITY, FALLS_BACK_TO_NONE, QUIET
@@ -30,8 +30,7 @@ AUDIENCE = "audience"
 DEAL = "deal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ranks:
+class Ranks(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Response, worth and its standard deviation per candidate; `degraded` where a prediction was missing."""
 
     response: Numbers
@@ -40,8 +39,7 @@ class Ranks:
     degraded: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One request, ranked: what is left to do needs the transaction.
 
     `early`, `late` hold the removing rule per declared action of the gates that come before and after caps; `removed`
@@ -125,7 +123,7 @@ def ranks(compiled: Compiled, row: Mapping[str, Any], shown: Menu, state: State 
         response, spread, degraded = _by_lift(compiled, row, shown)
     else:
         response, spread = state.response(row, described)
-        if len(response) != len(shown.ids) or not (np.isfinite(response).all() and np.isfinite(spread).all()):
+        if len(response) != len(shown.ids) or not (finite(response) and finite(spread)):
             raise ValueError("the model gave something other than one number per candidate")
         degraded = False
     factor = _factor(compiled, row, shown)
@@ -170,6 +168,11 @@ def _factor(compiled: Compiled, row: Mapping[str, Any], shown: Menu) -> Numbers 
         weight[i] = 1.0 if math.isnan(found) else found
     factor: Numbers = weight[shown.kinds]
     return factor if shown.lever is None else factor * shown.lever
+
+
+def finite(values: Numbers) -> bool:
+    """Say whether all are finite; looking for a zero byte takes half the time of `all`."""
+    return b"\0" not in np.isfinite(values).tobytes()
 
 
 def _number(value: object) -> float:

@@ -6,11 +6,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nextbest.ledger import faults
 from nextbest.policies.choose import POLICY_FAULTS
-from nextbest.policies.live.proposal import Ranks, ranks
+from nextbest.policies.live.proposal import Ranks, finite, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +48,7 @@ def ranked(
             found = guard.run(name, left, lambda: ranks(compiled, row, shown, known, brought))
         if found is None:
             failure = "deadline"
-        elif np.isfinite(faults.at("score", found.worth)).all():
+        elif finite(faults.at("score", found.worth)):
             return known, found, ()
     except POLICY_FAULTS as error:
         _log.error("decide %s: the model failed: %s", ask.play, type(error).__name__)

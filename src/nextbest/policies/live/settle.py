@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from nextbest.ledger.times import to_micros
@@ -20,6 +21,7 @@ from nextbest.policies.live.closing import Group, close_caps, rules_of, stop_ite
 from nextbest.policies.live.fallback import Fallen, failing, fall, taken
 from nextbest.policies.live.limits import Priced, amount_of
 from nextbest.policies.live.weighing import HOLDOUT, POLICY, RANDOM, USUAL, Arms, best, drawn, policy
+from nextbest.policies.pacing import charge
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from nextbest.policies.draw import Numbers
     from nextbest.policies.live.compiled import Compiled
     from nextbest.policies.live.failsafe import Answer
-    from nextbest.policies.live.menu import Flags
+    from nextbest.policies.live.menu import Flags, Menu
     from nextbest.policies.live.proposal import Proposal
 
 _TURNS = count()
@@ -51,7 +53,9 @@ def settle_one(group: Group, proposal: Proposal) -> tuple[Chosen, ...]:
         till, play = group.till(proposal), proposal.compiled.play.name
         fallen = fall(proposal, removed, failures, lambda action_id: till.approved(play, action_id))
         group.fallen.append(failures[0])
-    return _Slate(group, proposal, removed, fallen).decide()
+    price, worth = group.price(proposal), proposal.ranks.worth
+    charged = charge(worth, shown.cost, price=price) if price else worth
+    return _Slate(group, proposal, removed, fallen, charged).decide()
 
 
 def _limits(group: Group, proposal: Proposal, removed: list[str | None], fallen: Fallen | None) -> None:
@@ -87,6 +91,7 @@ class _Slate:
     proposal: Proposal
     removed: list[str | None]
     fallen: Fallen | None
+    worth: Numbers
 
     def decide(self) -> tuple[Chosen, ...]:
         """Give one row per position; `none` ends the slate."""
@@ -99,7 +104,7 @@ class _Slate:
         request_id = proposal.ask.request_id or (new_id("r") if proposal.ask.count > 1 else "")
         for position in range(1, proposal.ask.count + 1):
             self._close(made)
-            allowed = _allowed(self.removed)
+            allowed = _allowed(self.removed, proposal.shown)
             p, degraded, instead = self._weighed(allowed)
             explored = p > 0 if degraded else allowed
             usual = self._usual(allowed, position)
@@ -110,7 +115,7 @@ class _Slate:
                 at = drawn(p if arm == POLICY else explored / explored.sum(), uniform(key, words_of))
             chosen = self._row(request_id, position, arm, at, allowed=allowed, mixed=mixed, key=key, degraded=degraded)
             if instead is not None:
-                chosen = replace(chosen, **_told(chosen, arm, instead))
+                chosen = msgspec.structs.replace(chosen, **_told(chosen, arm, instead))
             made.append(chosen)
             self._note(chosen)
             if at == proposal.shown.none or position == proposal.ask.count or instead is not None:
@@ -132,7 +137,7 @@ class _Slate:
         """Give the probabilities of what is allowed; where a part has failed, those of what the table takes."""
         proposal = self.proposal
         if self.fallen is None:
-            return *policy(proposal.compiled, proposal.shown, proposal.ranks, allowed, proposal.row), None
+            return *policy(proposal, allowed, self.worth), None
         at, instead = taken(proposal, self.removed, self.fallen, turn=next(_TURNS))
         p = np.zeros(len(allowed))
         p[at] = 1.0
@@ -167,7 +172,7 @@ class _Slate:
         degraded: bool,
     ) -> Chosen:
         proposal = self.proposal
-        compiled, shown, ranks = proposal.compiled, proposal.shown, proposal.ranks
+        compiled, shown = proposal.compiled, proposal.shown
         mode = proposal.ask.mode if compiled.play.mode == "live" or proposal.ask.mode == "replay" else "shadow"
         models: dict[str, str] = {**proposal.known.versions, "policy": proposal.version}
         if proposal.learner:
@@ -183,12 +188,10 @@ class _Slate:
             ts=proposal.ts,
             at=at,
             position=position,
-            ids=shown.ids,
-            costs=shown.costs,
+            shown=shown,
             removed=self.removed.copy(),
-            response=ranks.response.tolist(),
-            worth=ranks.worth.tolist(),
-            probability=mixed.tolist(),
+            ranks=proposal.ranks,
+            probability=mixed,
             seed=key,
             context=self._context(),
             features=proposal.known.features,
@@ -210,21 +213,22 @@ class _Slate:
     def _reason(self, arm: int, at: int, allowed: Flags) -> str:
         proposal = self.proposal
         shown, ranks = proposal.shown, proposal.ranks
-        none, worth = shown.none, ranks.worth
+        none, worth, response = shown.none, ranks.worth, ranks.response
+        top = best(self.worth, None if allowed is shown.everything else allowed, none)
         if not proposal.inside:
             return f"Nothing: the subject is not in the audience of '{proposal.compiled.play.name}'."
         if at == none:
-            wanted = best(worth, np.ones(len(worth), dtype=bool), none)
+            wanted = best(self.worth, None, none)
             told = words.nothing(
                 held_out=arm in (USUAL, HOLDOUT),
-                top=shown.ids[best(worth, allowed, none)],
+                top=shown.ids[top],
                 wanted=shown.ids[wanted],
                 rule=self.removed[wanted],
             )
         elif arm == USUAL:
             told = words.usual(shown.ids[at])
-        elif at == best(worth, allowed, none):
-            gain, response = float(worth[at] - worth[none]), ranks.response
+        elif at == top:
+            gain = float(worth[at] - worth[none])
             assumed = self._assumed(at)
             told = words.pays(shown.ids[at], gain, float(response[at]), float(response[none]), assumed=assumed)
         else:
@@ -248,8 +252,8 @@ class _Slate:
             play,
             action,
             action_id=chosen.action_id,
-            cost=chosen.costs[chosen.at],
-            amount=_amount(self.proposal, chosen.at, self.fallen),
+            cost=chosen.shown.costs[chosen.at],
+            amount=_amount(self.proposal, chosen.at, self.fallen) if action.action_class == "money" else None,
         )
         if chosen.reaches:
             ts = to_micros(chosen.ts)
@@ -259,9 +263,10 @@ class _Slate:
             )
 
 
-def _allowed(removed: list[str | None]) -> Flags:
+def _allowed(removed: list[str | None], shown: Menu) -> Flags:
+    """Give what is not removed; `everything` of the menu itself where nothing is."""
     if removed.count(None) == len(removed):
-        return np.ones(len(removed), dtype=bool)
+        return shown.everything
     return np.array([rule is None for rule in removed])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,41 +11,42 @@ from nextbest.policies.choose import POLICY_FAULTS, asked
 from nextbest.policies.live.menu import actions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nextbest.policies.draw import Numbers
-    from nextbest.policies.live.compiled import Compiled
-    from nextbest.policies.live.menu import Flags, Menu
-    from nextbest.policies.live.proposal import Ranks
+    from nextbest.policies.live.menu import Flags
+    from nextbest.policies.live.proposal import Proposal
 
 POLICY, RANDOM, USUAL, HOLDOUT = range(4)  # in the order of `arms.ARMS`
 
 
-def policy(
-    compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags, row: Mapping[str, Any]
-) -> tuple[Numbers, bool]:
-    """Give the policy's probabilities over what is allowed; the best without chance, and True, where it fails."""
-    if not ranks.degraded:
+def policy(proposal: Proposal, allowed: Flags, worth: Numbers) -> tuple[Numbers, bool]:
+    """Give the policy's probabilities over what is allowed; the best without chance, and True, where it fails.
+
+    *worth* is what the candidates are worth at today's price of money.
+    """
+    if not proposal.ranks.degraded:
         try:
-            p = _asked(compiled, shown, ranks, allowed, row)
-            if not allowed.all():
+            p = _asked(proposal, allowed, worth)
+            if allowed is not proposal.shown.everything:
                 p = np.where(allowed, p, 0.0)
-            total = float(p.sum())
-            if 0.0 < total < np.inf and float(p.min()) >= 0.0:
+            total = np.add.reduce(p)
+            if 0.0 < total < np.inf and np.minimum.reduce(p) >= 0.0:
                 return p / total, False
         except POLICY_FAULTS:
             pass
-    return _fallback(compiled, shown, ranks, allowed), True
+    return _fallback(proposal, allowed), True
 
 
-def _asked(compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags, row: Mapping[str, Any]) -> Numbers:
-    worth = ranks.worth if allowed.all() else np.where(allowed, ranks.worth, -np.inf)
-    spread = ranks.spread
+def _asked(proposal: Proposal, allowed: Flags, worth: Numbers) -> Numbers:
+    compiled, shown, spread = proposal.compiled, proposal.shown, proposal.ranks.spread
     if compiled.weigh is not None:
+        if compiled.charged is not None:
+            worth = compiled.charged(worth, shown.cost, shown.ids)
+        if allowed is not shown.everything:
+            worth = np.where(allowed, worth, -np.inf)
         wide = np.zeros_like(worth) if spread is None else spread
         p: Numbers = compiled.weigh(worth[None, :], wide[None, :], none=shown.none)[0]
         return p
-    table = pa.table({name: [value] for name, value in row.items()})
+    table = pa.table({name: [value] for name, value in proposal.row.items()})
     every = None if spread is None else spread[None, :]
     told = asked(
         compiled.policy, table, actions(compiled.actions, shown), worth[None, :], allowed[None, :], spread=every
@@ -53,19 +54,20 @@ def _asked(compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags, row: M
     return np.asarray(told[0], dtype=np.float64)
 
 
-def _fallback(compiled: Compiled, shown: Menu, ranks: Ranks, allowed: Flags) -> Numbers:
+def _fallback(proposal: Proposal, allowed: Flags) -> Numbers:
     """Give the play's default where it is allowed, else the best; money and grave matters do not rest on a fallback."""
+    shown = proposal.shown
     standing = allowed & shown.safe
-    default = shown.index.get(compiled.play.default, -1)
-    at = default if default >= 0 and standing[default] else best(ranks.worth, standing, shown.none)
+    default = shown.index.get(proposal.compiled.play.default, -1)
+    at = default if default >= 0 and standing[default] else best(proposal.ranks.worth, standing, shown.none)
     p = np.zeros(len(allowed))
     p[at] = 1.0
     return p
 
 
-def best(worth: Numbers, allowed: Flags, none: int) -> int:
-    """Give the position of the highest worth among what is allowed; `none` wins ties, then the first declared."""
-    masked = np.where(allowed, worth, -np.inf)
+def best(worth: Numbers, allowed: Flags | None, none: int) -> int:
+    """Give the position of the highest worth of what is allowed (None: all); `none` wins ties, then the first."""
+    masked = worth if allowed is None else np.where(allowed, worth, -np.inf)
     top = int(masked.argmax())
     return none if masked[none] >= masked[top] else top
 
