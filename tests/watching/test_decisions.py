@@ -281,3 +281,30 @@ def test_a_play_that_has_decided_nothing_says_so(ledger: Ledger) -> None:
     assert not found.drifted
     assert "has decided nothing" in found.why
     assert verbs.watch(ledger) == ()
+
+
+@pytest.mark.parametrize(("rate", "before", "now"), [(0.003, 20_000, 5_000), (0.02, 4_000, 1_000)])
+def test_rare_answers_raise_no_more_alarms_than_they_should(rate: float, before: int, now: int) -> None:
+    """Where one decision in fifty to three hundred is answered, an unchanged world alarms in at most 1.5% of looks."""
+    draw = np.random.default_rng(np.random.SeedSequence([before, 313]))
+    n, alarms = before + now, 0
+    ts = np.repeat([0.0, 1.0], [before, now])
+    for _ in range(LOOKS):
+        action = draw.choice(3, n, p=[0.7, 0.2, 0.1])
+        value = (draw.random(n) < rate).astype(float)
+        found = rewards.reward(np.arange(n), action, ts, value, since=0.5)
+        assert found.status == "ok"
+        alarms += not found.ok
+    assert alarms <= 0.015 * LOOKS
+    fallen = np.where(ts > 0, value * (draw.random(n) < 0.2), value)
+    assert not rewards.reward(np.arange(n), action, ts, fallen, since=0.5).ok
+
+
+def test_a_handful_of_answers_tells_nothing_of_drift() -> None:
+    """With three answers expected on the smaller side nobody can tell a drift from chance, and it is said."""
+    draw = np.random.default_rng(4711)
+    value = (draw.random(5_000) < 0.003).astype(float)
+    ts = np.repeat([0.0, 1.0], [4_000, 1_000])
+    found = rewards.reward(np.arange(5_000), np.zeros(5_000, dtype=int), ts, value, since=0.5)
+    assert (found.status, found.ok) == ("cannot_tell", True)
+    assert "answers are expected" in found.why

@@ -11,6 +11,7 @@ from nextbest.watching.checked import ALARM, LEAST, told, untold
 if TYPE_CHECKING:
     from nextbest.watching.checked import Check, Floats, Places
 
+ANSWERS = 10  # expected on the smaller side: fewer, and the normal distribution's tail is too thin
 GAPS = 30  # so many pauses between outcomes say how long a usual one is
 UNKNOWN = 0.01
 
@@ -18,31 +19,34 @@ UNKNOWN = 0.01
 def reward(subject: Places, action: Places, ts: Floats, value: Floats, *, since: float) -> Check:
     """Compare the mean reward per decision before and after *since*, action by action; the figure is the z-score.
 
-    Each action counts by the smaller of its two sides, so that another mix of actions is no drift; subjects are
-    clusters. An action with fewer than 20 decisions on a side is left out.
+    Each action counts by the smaller of its two sides, so that another mix of actions is no drift. An action with fewer
+    than 20 decisions on a side is left out. The variance is that of no drift, of both sides together: the few answers
+    of one side would seem to be without chance where there happened to be none. Subjects are clusters.
     """
     now = ts >= since
     weights = _weights(action, now)
-    used = int(sum(min(a, b) for a, b in weights.values()))
-    if used < LEAST:
-        return untold("reward", f"{used:,} due decisions are comparable on the smaller side; {LEAST:,} are needed.")
     total = sum(min(a, b) for a, b in weights.values())
+    if total < LEAST:
+        return untold("reward", f"{total:,} due decisions are comparable on the smaller side; {LEAST:,} are needed.")
+    answered = sum(min(sides) * float((value[action == code] != 0).mean()) for code, sides in weights.items())
+    if answered < ANSWERS:
+        return untold("reward", f"{answered:.1f} answers are expected on the smaller side; {ANSWERS} are needed.")
+    difference = before = variance = 0.0
     pulls = np.zeros(len(value))
-    difference = before = 0.0
     for code, (was, is_) in weights.items():
-        share = min(was, is_) / total
-        for side, count, sign in ((~now, was, -1.0), (now, is_, 1.0)):
-            here = (action == code) & side
-            mean = float(value[here].mean())
-            difference += sign * share * mean
-            before += share * mean if sign < 0 else 0.0
-            pulls[here] = sign * share * (value[here] - mean) / count
-    se = float((np.bincount(subject, weights=pulls) ** 2).sum()) ** 0.5
-    if se == 0:
+        share, here = min(was, is_) / total, action == code
+        left = value[here] - float(value[here].mean())
+        pulls[here] = share * left * np.where(now[here], 1.0 / is_, -1.0 / was)
+        variance += share**2 * float((left**2).mean()) * (1 / was + 1 / is_)
+        usual = float(value[here & ~now].mean())
+        before += share * usual
+        difference += share * (float(value[here & now].mean()) - usual)
+    if variance == 0:
         return untold("reward", "No reward differs from another, on either side.")
     from scipy.special import ndtri
 
-    z, limit = difference / se, float(-ndtri(ALARM / 2))
+    together = float((np.bincount(subject, weights=pulls) ** 2).sum()) / float((pulls**2).sum())
+    z, limit = difference / (variance * max(1.0, together)) ** 0.5, float(-ndtri(ALARM / 2))
     why = f"A decision earns {before + difference:.4g} now and earned {before:.4g} before, action by action."
     todo = (
         "The world answers otherwise than it did: let the learner decay faster, or fit it again, and look at the goal."
