@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from nextbest.ledger import spent
 from nextbest.policies.gates import QUIET, cap_rule, reaches
+from nextbest.policies.live.approvals import decided_amount
 from nextbest.policies.live.limits import is_bounded, outside
 from nextbest.policies.quiet import is_quiet
 
@@ -62,7 +62,7 @@ class Clearance:
         """Give the bound of today's configuration that the decided amount breaks; it may have moved since."""
         if not is_bounded(action):
             return None
-        decided = spent.decided_amount(connection, message.decision_id, message.action_id)
+        decided = decided_amount(connection, message.decision_id, message.action_id)
         return outside(action, action.amount if decided is None else decided, reference=None)
 
     def _over(self, connection: sqlite3.Connection, cap: Cap, message: Message) -> bool:

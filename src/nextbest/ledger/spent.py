@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from nextbest.ledger import chain
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import from_micros, to_micros
@@ -71,12 +69,10 @@ def amount_of_day(
     return found[0] if found else None
 
 
-def decided_amount(connection: sqlite3.Connection, decision_id: str, action_id: str) -> float | None:
-    """Give the amount that came with a decision's action; None where it had none of its own."""
-    row = connection.execute(load(_FILE, "decided"), (decision_id,)).fetchone()
-    features, context = ((msgspec.json.decode(text) if text else {}) for text in row or ("", ""))
-    found = context.get("amount", features.get(action_id, {}).get("amount"))
-    return float(found) if isinstance(found, int | float) else None
+def decided(connection: sqlite3.Connection, decision_id: str) -> tuple[bytes | None, str]:
+    """Give what a decision's row holds of its candidates' features, and its context as JSON."""
+    found: tuple[bytes | None, str] | None = connection.execute(load(_FILE, "decided"), (decision_id,)).fetchone()
+    return found or (None, "{}")
 
 
 def approve(connection: sqlite3.Connection, play: str, action_id: str, *, amount: float, by: str, ts: datetime) -> None:
