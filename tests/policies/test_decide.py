@@ -11,12 +11,13 @@ import pytest
 from tests.policies.conftest import NOW, subjects
 
 from nextbest.errors import ConfigError, LedgerError, UsageError
-from nextbest.ledger import analysis, archive, consent, decisions, switches
+from nextbest.ledger import analysis, archive, consent, decisions, lists, switches
 from nextbest.policies.decide import Decided, decide_bulk
 from nextbest.policies.run import prepare, ranked, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.policies.conftest import Clock
 
@@ -95,6 +96,28 @@ def test_a_batch_decides_as_its_rows_one_by_one(workspace: Callable[..., Ledger]
         alone = run(ledger, subjects().slice(i, 1), mode="replay").table
         for name in ("action_id", "choice_probability", "arm", "candidates", "reason", "features", "seed"):
             assert alone[name][0] == whole[name][i]
+
+
+def test_a_list_in_blocks_is_the_list(workspace: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows, reasons, draws and log are the same, whether a list is made whole or by blocks of 64 rows."""
+    play = "random = 0.2\nbudget = 300.0\nmax_actions = 200\npolicy = { name = 'greedy', explore = 0.3 }"
+    ours = ["action_id", "arm", "candidates", "choice_probability", "features", "reason", "seed", "subject_id"]
+    made = []
+    for block in (1 << 16, 64):
+        monkeypatch.setattr("nextbest.policies.run.BLOCK", block)
+        ledger = workspace(play)
+        decided = run(ledger, salt="s")
+        logged = analysis.table(ledger, "decisions").sort_by("decision_id")
+        assert decided.table["decision_id"].to_pylist() == logged["decision_id"].to_pylist()
+        assert decided.listing()["reason"].to_pylist() == logged["reason"].to_pylist()
+        made += [decided.table.select(ours), logged.select(ours)]
+        assert len(archive_files(ledger)) == 1
+    assert all(other.combine_chunks().equals(made[0].combine_chunks()) for other in made)
+
+
+def archive_files(ledger: Ledger) -> list[Path]:
+    """Give the segments of decisions."""
+    return list((ledger.path / "archive" / "decision").glob("*.parquet"))
 
 
 def test_unknown_permission_is_no_where_it_is_opt_in(workspace: Callable[..., Ledger]) -> None:
@@ -239,7 +262,7 @@ def test_permissions_that_move_are_read_again(
 ) -> None:
     """An opt-out between reading and logging binds; when permissions never rest, nothing is logged."""
     ledger = workspace()
-    log, calls = decisions.log_table, []
+    log, calls = lists.log_table, []
 
     def opted_out_meanwhile(*args: Any, **kw: Any) -> str | None:
         if not calls:
@@ -247,11 +270,11 @@ def test_permissions_that_move_are_read_again(
         calls.append(1)
         return log(*args, **kw)
 
-    monkeypatch.setattr(decisions, "log_table", opted_out_meanwhile)
+    monkeypatch.setattr(lists, "log_table", opted_out_meanwhile)
     rows = run(ledger).table.to_pylist()
     assert len(calls) == 2
     assert rows[0]["candidates"][0]["removed_by"] == "consent:denied"
-    monkeypatch.setattr(decisions, "log_table", lambda *_, **__: None)
+    monkeypatch.setattr(lists, "log_table", lambda *_, **__: None)
     with pytest.raises(LedgerError, match="Nothing was logged; try again"):
         run(ledger)
 

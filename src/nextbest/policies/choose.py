@@ -20,6 +20,8 @@ from nextbest.policies.matrix import SPREAD, VALUE, as_matrix
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nextbest.policies.draw import Numbers, Words
     from nextbest.policies.removals import Flags, Removals
     from nextbest.policies.response import Ranking
@@ -39,6 +41,29 @@ class Choice:
     seed: int
     degraded: Flags
 
+    def part(self, rows: slice) -> Choice:
+        """Give the choices for some subjects."""
+        return Choice(
+            arms=self.arms[rows],
+            action=self.action[rows],
+            probability=self.probability[rows],
+            seed=self.seed,
+            degraded=self.degraded[rows],
+        )
+
+
+def together(parts: Sequence[Choice]) -> Choice:
+    """Give the choices of the parts of a list as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Choice(
+        arms=np.concatenate([p.arms for p in parts]),
+        action=np.concatenate([p.action for p in parts]),
+        probability=np.concatenate([p.probability for p in parts]),
+        seed=parts[0].seed,
+        degraded=np.concatenate([p.degraded for p in parts]),
+    )
+
 
 def policy_of(play: Play) -> Policy:
     """Construct the play's policy from its name and settings."""
@@ -47,6 +72,14 @@ def policy_of(play: Play) -> Policy:
         settings["when"] = tuple(tuple(rule) for rule in settings["when"])
     made: Policy = registry.make("policies", play.policy.get("name", "greedy"), settings)
     return made
+
+
+def weighs(play: Play) -> bool:
+    """Tell whether the policy looks at one subject at a time, so that a list may be drawn in parts."""
+    try:
+        return hasattr(policy_of(play), "weigh")
+    except POLICY_FAULTS:
+        return False
 
 
 def policy_version(play: Play, *, margin: float, lifts: Any) -> str:  # noqa: ANN401 (a dataclass of numbers)
@@ -112,8 +145,10 @@ def asked(
     spread: Numbers | None = None,
 ) -> Numbers:
     """Give a policy's answer as a matrix, asked by arrays where it can be and by a table where it must."""
-    weigh = getattr(policy, "weigh", None)
+    weigh, charged = getattr(policy, "weigh", None), getattr(policy, "charged", None)
     if weigh is not None:
+        if charged is not None:
+            worth = charged(worth, np.array([a.cost for a in actions]), [a.id for a in actions])
         masked, wide = np.where(eligible, worth, -np.inf), np.zeros_like(worth) if spread is None else spread
         p = np.asarray(weigh(masked, wide, none=[a.id for a in actions].index(NO_ACTION)))
     else:

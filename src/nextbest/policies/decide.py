@@ -17,16 +17,17 @@ import numpy as np
 import pyarrow as pa
 
 from nextbest.errors import LedgerError
-from nextbest.policies import arms, limits, rows
+from nextbest.policies import arms, limits
 from nextbest.policies.columns import condition, recipe_of, with_unfitted
 from nextbest.policies.left import used_today
+from nextbest.policies.rows import Rows, Stamp
 from nextbest.policies.run import Ranked, Run, Settled, chosen_gain, prepare, ranked, settle
 from nextbest.policies.settings import check_play, remarks
 from nextbest.policies.single import decide_one
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nextbest.ledger import Ledger
     from nextbest.types import Mode, Play
@@ -40,7 +41,7 @@ __all__ = ["Decided", "decide_bulk", "decide_one"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What a play decided: the rows of the log, the list to work through, and the sums over both.
+    """What a play decided: sums, and the rows of the log and the list to work through, made when they are asked for.
 
     `expected_value` is what the chosen actions are expected to earn more than doing nothing. `allocation` says how
     limits were shared out, where there are any: `spent` (what the chosen actions cost), `planned_spend`, `budget`,
@@ -48,8 +49,7 @@ class Decided:
     """
 
     play: str
-    table: pa.Table
-    chosen: pa.Table
+    rows: Rows
     by_action: Mapping[str, int] = field(default_factory=dict)
     by_arm: Mapping[str, int] = field(default_factory=dict)
     removed_by: Mapping[str, int] = field(default_factory=dict)
@@ -63,11 +63,16 @@ class Decided:
     @property
     def decided(self) -> int:
         """How many subjects were decided for."""
-        return int(self.table.num_rows)
+        return int(self.rows.table.num_rows)
+
+    @property
+    def table(self) -> pa.Table:
+        """The rows of the log."""
+        return self.rows.whole()
 
     def listing(self) -> pa.Table:
         """Give the list to work through: one row per subject, the action chosen for them, what it earns, and why."""
-        return self.chosen
+        return self.rows.listing()
 
 
 def decide_bulk(
@@ -96,11 +101,11 @@ def decide_bulk(
     inside = table.filter(pa.array(condition(play.audience, table, f"Play '{play.name}', audience")))
     known = ranked(run, inside)
     versions = {**(model_versions or {}), "policy": run.version}
-    context = {"hindsight": True} if _is_past(ledger, now) else {}
+    past = {"hindsight": True} if _is_past(ledger, now) else {}
     for _ in range(ATTEMPTS):
         with ledger.journal.read() as connection:
             settled = settle(ledger, connection, run, known)
-        made = _rows(run, known, settled, versions=versions, mode=mode, context=context)
+        made = _rows(run, known, settled, versions=versions, mode=mode, context=past)
         if _logged(ledger, run, made, settled, mode):
             notes += limits.remarks(settled.plan, run.actions, play.name)
             return _decided(run, known, settled, made, outside=table.num_rows - inside.num_rows, notes=notes)
@@ -118,10 +123,10 @@ def _is_past(ledger: Ledger, now: datetime) -> bool:
 
 def _rows(
     run: Run, known: Ranked, settled: Settled, *, versions: Mapping[str, str], mode: Mode, context: Mapping[str, Any]
-) -> pa.Table:
+) -> Rows:
     from nextbest.ledger.workspace import new_id
 
-    stamp = rows.Stamp(
+    stamp = Stamp(
         play=run.play.name,
         request_id=new_id("d"),
         ts=run.moment.now,
@@ -131,14 +136,14 @@ def _rows(
         model_versions=versions,
         context=json.dumps({**context, **_prices(settled)}, sort_keys=True),
     )
-    return rows.decision_rows(
-        known.table,
-        run.actions,
-        stamp,
+    return Rows(
+        table=known.table,
+        actions=run.actions,
+        stamp=stamp,
         ranking=known.ranking,
+        charged=settled.charged,
         removals=settled.removals,
         choice=settled.choice,
-        reasons=settled.reasons,
     )
 
 
@@ -150,22 +155,21 @@ def _prices(settled: Settled) -> dict[str, Any]:
     return {"prices": {"budget": prices.budget, "per_action": dict(prices.per_action)}}
 
 
-def _logged(ledger: Ledger, run: Run, made: pa.Table, settled: Settled, mode: Mode) -> bool:
+def _logged(ledger: Ledger, run: Run, made: Rows, settled: Settled, mode: Mode) -> bool:
     """Write the log in one commit; False when a permission or the spending moved since the gates were read."""
-    if mode == "replay" or not made.num_rows:
+    if mode == "replay" or not made.table.num_rows:
         return True
-    from nextbest.ledger import decisions
+    from nextbest.ledger import lists
 
-    shaped = made.select(decisions.DECISION_SCHEMA.names).cast(decisions.DECISION_SCHEMA)
     before = settled.used
 
     def unspent(connection: sqlite3.Connection) -> bool:
         return used_today(connection, run.moment) == before
 
-    logged = decisions.log_table(
+    logged = lists.log_table(
         ledger,
         run.play.name,
-        shaped,
+        made,
         consent_version=settled.consent_version,
         costs={a.id: a.cost for a in run.actions},
         still=unspent if settled.plan is not None else None,
@@ -173,15 +177,14 @@ def _logged(ledger: Ledger, run: Run, made: pa.Table, settled: Settled, mode: Mo
     return logged is not None
 
 
-def _decided(run: Run, known: Ranked, settled: Settled, made: pa.Table, *, outside: int, notes: list[str]) -> Decided:
+def _decided(run: Run, known: Ranked, settled: Settled, made: Rows, *, outside: int, notes: list[str]) -> Decided:
     for note in notes:
         _log.info(note)  # whoever calls has them in `notes`, and says them once
     return Decided(
         play=run.play.name,
-        table=made,
-        chosen=rows.listing(made, run.actions, known.ranking, settled.choice),
-        by_action=_counts(made, "action_id"),
-        by_arm=_counts(made, "arm"),
+        rows=made,
+        by_action=_counts(settled.choice.action, [a.id for a in run.actions]),
+        by_arm=_counts(settled.choice.arms, arms.ARMS),
         removed_by=settled.removals.counts(),
         expected_value=chosen_gain(run, known, settled.choice),
         degraded=int(settled.choice.degraded.sum()),
@@ -200,10 +203,8 @@ def _allocation(run: Run, settled: Settled) -> dict[str, Any]:
     return {"spent": round(float(cost[settled.choice.action].sum()), 6), **found}
 
 
-def _counts(table: pa.Table, column: str) -> dict[str, int]:
-    counted = (
-        table.group_by(column)
-        .aggregate([(column, "count")])
-        .sort_by([(f"{column}_count", "descending"), (column, "ascending")])
-    )
-    return dict(zip(counted[column].to_pylist(), counted[f"{column}_count"].to_pylist(), strict=True))
+def _counts(places: np.ndarray[Any, Any], names: Sequence[str]) -> dict[str, int]:
+    """Give how often each name occurs, most first, names in order where that is the same."""
+    found = np.bincount(places, minlength=len(names)).tolist()
+    pairs = sorted(zip(names, found, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return {name: n for name, n in pairs if n}

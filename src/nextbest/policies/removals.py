@@ -43,6 +43,12 @@ class Removals:
         pairs = [(rule, int(n)) for rule, n in zip(self.rules[1:], found[1:], strict=True) if n]
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
+    def part(self, rows: slice) -> Removals:
+        """Give a view of some subjects."""
+        some = Removals(0, 0)
+        some.codes, some.rules = self.codes[rows], self.rules
+        return some
+
     def names(self, rows: np.ndarray[Any, Any]) -> pa.Array:
         """Give codes as the names of their rules, null where nothing was removed."""
         names = pa.array([None, *self.rules[1:]], pa.string())

@@ -44,6 +44,16 @@ class Ranking:
     assumed: tuple[bool, ...]
     spread: Numbers | None = None
 
+    def part(self, rows: slice) -> Ranking:
+        """Give the ranking of some subjects."""
+        return Ranking(
+            response=self.response[rows],
+            worth=self.worth[rows],
+            degraded=self.degraded[rows],
+            assumed=self.assumed,
+            spread=None if self.spread is None else self.spread[rows],
+        )
+
 
 def rank(play: Play, table: pa.Table, actions: tuple[Action, ...], lifts: Lifts, *, margin: float) -> Ranking:
     """Give what each action is expected to do for each subject of the table."""

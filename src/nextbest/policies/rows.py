@@ -1,4 +1,4 @@
-"""From matrices to rows of the decision log, without a loop over subjects."""
+"""From matrices to rows of the decision log, by blocks of subjects and without a loop over them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.policies.arms import ARMS
+from nextbest.policies.reasons import sentences
+from nextbest.policies.run import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from nextbest.policies.choose import Choice
@@ -42,21 +44,62 @@ class Stamp:
     context: str = "{}"
 
 
-def decision_rows(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows of a list. They are made when asked for, by blocks: they are far bigger than what they follow from."""
+
+    table: pa.Table
+    actions: tuple[Action, ...]
+    stamp: Stamp
+    ranking: Ranking
+    charged: Ranking
+    removals: Removals
+    choice: Choice
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Give blocks of rows with the columns of the decision log; an empty list is one empty block."""
+        return (self._block(part) for part in blocks(self.table.num_rows))
+
+    def whole(self) -> pa.Table:
+        """Give all rows at once."""
+        return pa.concat_tables(self)
+
+    def listing(self) -> pa.Table:
+        """Give the list a person works through: the chosen action with its probabilities, worth, gain and reason."""
+        return pa.concat_tables(
+            _listing(self._block(part), self.actions, self.ranking.part(part), self.choice.part(part))
+            for part in blocks(self.table.num_rows)
+        )
+
+    def _block(self, part: slice) -> pa.Table:
+        removals, choice, ranking = self.removals.part(part), self.choice.part(part), self.ranking.part(part)
+        charged = self.charged.part(part).worth
+        told = sentences(ranking, removals, self.actions, choice.arms, choice.action, charged=charged)
+        return _decision_rows(
+            self.table.slice(part.start, part.stop - part.start),
+            self.actions,
+            self.stamp,
+            first=part.start,
+            candidates=candidates(self.actions, ranking, removals, choice),
+            choice=choice,
+            reasons=told,
+        )
+
+
+def _decision_rows(
     table: pa.Table,
     actions: tuple[Action, ...],
     stamp: Stamp,
     *,
-    ranking: Ranking,
-    removals: Removals,
+    first: int,
+    candidates: pa.ListArray,
     choice: Choice,
     reasons: pa.Array,
 ) -> pa.Table:
-    """Give one row per subject with the columns of the decision log."""
+    """Give one row per subject with the columns of the decision log; *first* is the number of the first one."""
     n = table.num_rows
     ids = pa.array([a.id for a in actions])
-    chosen = choice.probability[np.arange(n), choice.action]
-    number = pc.utf8_lpad(pc.cast(pa.array(np.arange(n)), pa.string()), 8, "0")
+    number = pc.utf8_lpad(pc.cast(pa.array(np.arange(first, first + n)), pa.string()), 8, "0")
     columns: dict[str, Any] = {
         "decision_id": pc.binary_join_element_wise(stamp.request_id, number, "-"),
         "request_id": _all(stamp.request_id, n),
@@ -66,9 +109,9 @@ def decision_rows(
         "subject_id": table["subject_id"],
         "ts": pa.repeat(pa.scalar(stamp.ts, pa.timestamp("us", tz="UTC")), n),
         "context": _all(stamp.context, n),
-        "candidates": candidates(actions, ranking, removals, choice),
+        "candidates": candidates,
         "action_id": ids.take(pa.array(choice.action)),
-        "choice_probability": pa.array(chosen),
+        "choice_probability": pa.array(choice.probability[np.arange(n), choice.action]),
         "seed": pa.repeat(pa.scalar(choice.seed, pa.int64()), n),
         "features": as_json(table.drop_columns(["subject_id"])),
         "consent_version": pa.repeat(pa.scalar(stamp.consent_version, pa.int64()), n),
@@ -100,33 +143,32 @@ def candidates(actions: tuple[Action, ...], ranking: Ranking, removals: Removals
 
 def as_json(table: pa.Table) -> pa.Array:
     """Give each row as a JSON object in text; what is missing or not finite is null."""
-    parts = [_member(name, table[name]) for name in table.column_names]
-    if not parts:
+    if not table.num_columns:
         return _all("{}", table.num_rows)
-    inner = pc.binary_join_element_wise(*parts, ", ")
-    joined = pc.binary_join_element_wise("{", inner, "}", "")
-    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
+    parts: list[Any] = []
+    for name in table.column_names:
+        value = _value(table[name].combine_chunks())
+        head = f"{', ' if parts else '{'}{json.dumps(name)}: "
+        parts += [head, pc.fill_null(value, "null") if value.null_count else value]
+    return pc.binary_join_element_wise(*parts, "}", "")
 
 
-def _member(name: str, column: pa.ChunkedArray) -> Any:  # noqa: ANN401 (an Arrow array)
-    text = _value(column)
-    return pc.binary_join_element_wise(json.dumps(name), pc.fill_null(text, "null"), ": ")
-
-
-def _value(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 (an Arrow array)
+def _value(column: pa.Array) -> pa.Array:
     kind = column.type
     if pa.types.is_floating(kind):
-        return pc.cast(pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind)), pa.string())
+        finite = pc.is_finite(column)
+        if not pc.all(finite, min_count=0).as_py():
+            column = pc.if_else(finite, column, pa.scalar(None, kind))
+        return pc.cast(column, pa.string())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return pc.cast(column, pa.string())
     # Texts repeat: each distinct one is quoted once.
-    coded = pc.cast(column, pa.string()).combine_chunks().dictionary_encode()
+    coded = pc.cast(column, pa.string()).dictionary_encode()
     quoted = pa.array([json.dumps(v) for v in coded.dictionary.to_pylist()], pa.string())
     return quoted.take(coded.indices)
 
 
-def listing(rows: pa.Table, actions: tuple[Action, ...], ranking: Ranking, choice: Choice) -> pa.Table:
-    """Give the list a person works through: the chosen action with its probabilities, worth, gain and reason."""
+def _listing(rows: pa.Table, actions: tuple[Action, ...], ranking: Ranking, choice: Choice) -> pa.Table:
     at = (np.arange(rows.num_rows), choice.action)
     none = [a.id for a in actions].index("none")
     worth = ranking.worth[at]

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from nextbest.policies import evidence, gates, limits, reasons
-from nextbest.policies.choose import Choice, choose, policy_version
+from nextbest.policies import evidence, gates, limits
+from nextbest.policies.choose import Choice, choose, policy_version, together, weighs
 from nextbest.policies.draw import fingerprints
 from nextbest.policies.left import Used, left_today, used_today
 from nextbest.policies.removals import Removals
@@ -18,6 +18,7 @@ from nextbest.types import NO_ACTION, NONE
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
     from datetime import datetime
 
     import pyarrow as pa
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from nextbest.policies.draw import Words
     from nextbest.policies.lift import Lifts
     from nextbest.types import Action, Play
+
+BLOCK = 1 << 16  # rows worked on at once: what a block needs stays small, whatever the list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +68,11 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What came of one pass through the gates: who removed what, what was drawn, and why, in a sentence."""
+    """What came of one pass through the gates: who removed what, worth after prices, and what was drawn."""
 
     removals: Removals
     choice: Choice
-    reasons: pa.Array
+    charged: Ranking
     consent_version: int
     plan: limits.Allocated | None
     left: limits.Left
@@ -98,7 +101,14 @@ def prepare(
 def ranked(run: Run, table: pa.Table) -> Ranked:
     """Give what every action is worth to every subject of the table."""
     ranking = rank(run.play, table, run.actions, run.lifts, margin=run.moment.config.margin)
-    return Ranked(table=table, subjects=fingerprints(table["subject_id"].to_pylist()), ranking=ranking)
+    words = [fingerprints(table["subject_id"].slice(part.start, BLOCK).to_pylist()) for part in blocks(table.num_rows)]
+    return Ranked(table=table, subjects=np.concatenate(words), ranking=ranking)
+
+
+def blocks(rows: int) -> Iterator[slice]:
+    """Give the spans of rows that are worked on at once; nobody at all is one span."""
+    for start in range(0, max(rows, 1), BLOCK):
+        yield slice(start, min(start + BLOCK, rows))
 
 
 def settle(ledger: Ledger, connection: sqlite3.Connection, run: Run, known: Ranked) -> Settled:
@@ -110,19 +120,27 @@ def settle(ledger: Ledger, connection: sqlite3.Connection, run: Run, known: Rank
     left = left_today(run.moment, known.table, used)
     plan = limits.apply(removals, known.ranking.worth, run.actions, run.none, left) if limits.binds(left) else None
     charged = known.ranking if plan is None else replace(known.ranking, worth=plan.worth)
-    choice = choose(
-        run.play,
-        known.table,
-        run.actions,
-        ranking=charged,
-        removals=removals,
-        subjects=known.subjects,
-        key=(run.version, run.day, run.salt),
-    )
-    told = reasons.sentences(known.ranking, removals, run.actions, choice.arms, choice.action, charged=charged.worth)
+    choice = _choose(run, known, charged, removals)
     return Settled(
-        removals=removals, choice=choice, reasons=told, consent_version=version, plan=plan, left=left, used=used
+        removals=removals, choice=choice, charged=charged, consent_version=version, plan=plan, left=left, used=used
     )
+
+
+def _choose(run: Run, known: Ranked, ranking: Ranking, removals: Removals) -> Choice:
+    """Draw for everyone; by blocks where the policy looks at one subject at a time."""
+    made = [
+        choose(
+            run.play,
+            known.table.slice(part.start, part.stop - part.start),
+            run.actions,
+            ranking=ranking.part(part),
+            removals=removals.part(part),
+            subjects=known.subjects[part],
+            key=(run.version, run.day, run.salt),
+        )
+        for part in (blocks(known.table.num_rows) if weighs(run.play) else [slice(0, known.table.num_rows)])
+    ]
+    return together(made)
 
 
 def _local(ledger: Ledger, now: datetime) -> datetime:
