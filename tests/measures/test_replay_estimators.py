@@ -290,3 +290,22 @@ def _slow_pages(rows: Rows) -> dict[str, float]:
     told = {name: float(np.mean(each)) for name, each in found.items()}
     level, *_ = np.linalg.lstsq(np.array(steps), np.array(found["cascade_dr"]), rcond=None)[0]
     return {**told, "cascade_dr": float(level)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weights_of_pages_may_be_as_wide_as_they_are(seed: int) -> None:
+    """Products of five weights average far from 1 by chance; the chances are judged place by place, and not refused."""
+    random = np.random.default_rng([808, seed])
+    pages, places = 8000, 5
+    draws = random.random((pages, places)) < 0.3
+    weight = np.where(draws, 0.5 / 0.3, 0.5 / 0.7).ravel()
+    n = pages * places
+    rows = Rows(
+        reward=(random.random(n) < 0.1).astype(float), weight=weight, fitted=np.full(n, 0.1), value=np.full(n, 0.1),
+        unsupported=np.zeros(n), subject=np.repeat(np.arange(pages), places), marginal=weight,
+        request=np.repeat(np.arange(pages), places), position=np.tile(np.arange(places) + 1, pages),
+        group=np.zeros(n, dtype=np.int64),
+    )  # fmt: skip
+    known = support.diagnostics(slates.per_page(rows))
+    assert support.why_not(rows, known) == ""
+    assert "weights average" in support.why_not(replace(rows, weight=weight * 1.05), known)

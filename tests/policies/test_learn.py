@@ -286,3 +286,15 @@ def test_the_engine_decides_by_what_was_learnt(ledger: Ledger, clock: Clock) -> 
     chance = {c.action_id: c.response_probability for c in policy[0].candidates}
     assert chance["b"] > chance["a"] + 0.2  # type: ignore[operator]
     assert sum(d.action_id == "b" for d in policy) > 2 * sum(d.action_id == "a" for d in policy)
+
+
+def test_what_the_caller_chose_itself_teaches_nothing(ledger: Ledger, clock: Clock) -> None:
+    """The caller's own choice may know what the log does not; a habit does not, and `chosen` is never a feature."""
+    own = {"arm": "business_as_usual", "context": {"age": 3.0, "chosen": "a"}}
+    log(ledger, [shown(1, "a", **own), shown(2, "a", arm="business_as_usual"), shown(3, "b", context={"chosen": "a"})])
+    clock.now = NOW + timedelta(hours=2)
+    outcomes.record(ledger, [click(1), click(2), click(3)])
+    found = learn.advance(ledger, ledger.config.plays["win_back"])
+    assert counted(found) == (pytest.approx(2.0), pytest.approx(2.0))
+    assert found is not None
+    assert not any("chosen" in column for column in found.state.subject.columns)

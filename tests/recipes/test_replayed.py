@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from nextbest.errors import UsageError
 from nextbest.ledger import decisions
 from nextbest.policies.live.ask import Ask
 from nextbest.policies.live.engine import Engine
+from nextbest.policies.target import Seen, alternative
 from nextbest.recipes.replayed_rows import within
-from nextbest.types import Outcome
+from nextbest.types import NONE, Action, Outcome, Play
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -328,3 +330,39 @@ def test_pages_that_the_engine_decided_are_judged_as_pages(tmp_path: Path) -> No
     assert (effect.n, effect.details["per"], effect.details["estimator"]) == (1200, "page", "cascade_dr")
     assert effect.details["value"]["low"] < 0.6 < effect.details["value"]["high"]
     assert effect.low > 0
+
+
+def test_business_as_usual_is_what_the_caller_said_it_does() -> None:
+    """In a replay the share of business as usual goes to the caller's own choice, else the habit, else to nothing."""
+    play = Play(
+        name="p", actions=(Action(id="a"), Action(id="b"), NONE), business_as_usual=0.5, holdout=0.0, habit="b",
+        policy={"name": "greedy", "explore": 0.0},
+    )  # fmt: skip
+    other = alternative(play)
+    assert "chosen" in other.conditions()
+    seen = Seen(
+        known=pa.table({"chosen": ["a", "gone", None]}), actions=play.actions, worth=np.array([[0.0, 0.0, 1.0]] * 3),
+        cost=np.zeros((3, 3)), eligible=np.ones((3, 3), dtype=bool), recent=np.zeros(3),
+    )  # fmt: skip
+    assert other.chances(seen).tolist() == [[0.5, 0.0, 0.5], [0.0, 0.0, 1.0], [0.0, 0.5, 0.5]]
+    assert other.chances(replace(seen, known=seen.known.select([]).append_column("x", [[1, 2, 3]]))).tolist()[0] == [
+        0.0, 0.5, 0.5,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "remarked"),
+    [
+        ("squarecb", {}, True),
+        ("squarecb", {"gamma": "9"}, False),
+        ("uplift_cut", {}, False),
+        ("uplift_cut", {"caution": "1"}, True),
+        ("greedy", {}, False),
+    ],
+)
+def test_policies_that_would_know_how_sure_they_are_say_so(
+    policy: str, asked: dict[str, str], *, remarked: bool
+) -> None:
+    """A policy whose chances rest on the learner's spread says that the log does not hold it."""
+    other = alternative(Play(name="p", actions=(NONE,)), policy=policy, settings=asked)
+    assert any("How sure" in text for text in other.remarks) == remarked

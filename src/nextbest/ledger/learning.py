@@ -64,6 +64,7 @@ class Seen(NamedTuple):
     context: Mapping[str, Any]
     features: Mapping[str, Any]
     action_features: Mapping[str, Any]
+    arm: str = "policy"
 
 
 class Arrival(NamedTuple):
@@ -194,7 +195,7 @@ def _events(
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:
-    decision_id, subject_id, ts, action_id, context, features, described = row
+    decision_id, subject_id, ts, action_id, context, features, described, arm = row
     return Seen(
         decision_id,
         subject_id,
@@ -203,4 +204,5 @@ def _seen(row: tuple[Any, ...]) -> Seen:
         msgspec.json.decode(context),
         msgspec.json.decode(features),
         by_action(table_of(described)).get(action_id, {}),
+        arm,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nextbest import registry
 from nextbest.errors import ConfigError, UsageError, nearest, unknown
@@ -27,12 +28,14 @@ from nextbest.types import ANY_ITEM, NO_ACTION, Action, Cap, Play
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nextbest.policies.arms import Positions
     from nextbest.policies.draw import Numbers
     from nextbest.policies.removals import Flags
 
 SHARES = ("holdout", "random", "business_as_usual")
 OF_ACTIONS = ("lever", "cost", "eligibility")
-NEEDS_SPREAD = ("thompson", "top_two", "linucb")
+NEEDS_SPREAD = ("squarecb", "thompson", "top_two", "linucb")
+USUAL = "chosen"  # what the caller does by itself, where a request said so
 _CAP = re.compile(r"(?P<count>\d+) in (?P<days>\d+)( days?)?( by (?P<channel>\w+))?")
 _EXAMPLES = "holdout=0, lever.ACTION=0.5, cost.ACTION=2, eligibility.ACTION=EXPRESSION, without=ACTION, cap=1 in 7 days"
 
@@ -70,7 +73,7 @@ class Alternative:
     def remarks(self) -> tuple[str, ...]:
         """Give what this alternative cannot show, in sentences."""
         said = []
-        if self.play.policy.get("name") in NEEDS_SPREAD:
+        if self._needs_spread():
             said.append(
                 "How sure the learner was is not in the log, so this policy is taken to be sure of every value."
             )
@@ -81,7 +84,15 @@ class Alternative:
     def conditions(self) -> list[str]:
         """Give the expressions that it asks of what was known."""
         rules = [rule[0] for rule in self.play.policy.get("when", ())]
-        return [*rules, *(new for _, new in self._eligibility())]
+        usual = [USUAL] if self.play.business_as_usual and not self.alone else []
+        return [*rules, *usual, *(new for _, new in self._eligibility())]
+
+    def _needs_spread(self) -> bool:
+        """Tell whether the policy would choose otherwise if it knew how sure its learner was."""
+        asked = self.play.policy
+        if asked.get("name") == "uplift_cut":
+            return bool(asked.get("caution"))
+        return asked.get("name") in NEEDS_SPREAD and asked.get("gamma") is None
 
     def chances(self, seen: Seen) -> Numbers:
         """Give the probability of every action for every decision, the arms included unless it stands alone."""
@@ -93,15 +104,14 @@ class Alternative:
         total = p.sum(axis=1, keepdims=True)
         nothing = np.eye(len(ids))[none]
         p = np.where(total > 0, p / np.where(total > 0, total, 1.0), nothing)
-        return p if self.alone else self._mixed(p, eligible, ids, none)
+        return p if self.alone else self._mixed(p, eligible, ids, none, seen.known)
 
-    def _mixed(self, p: Numbers, eligible: Flags, ids: list[str], none: int) -> Numbers:
+    def _mixed(self, p: Numbers, eligible: Flags, ids: list[str], none: int, known: pa.Table) -> Numbers:
         """Give the probabilities over all that is drawn: the play's arms as they are, or as they would be."""
         share = arms.shares(self.play)
         mixed = share.policy * p + share.random * eligible / eligible.sum(axis=1, keepdims=True)
-        usual = ids.index(self.play.habit) if self.play.habit in ids else none
-        at = np.where(eligible[:, usual], usual, none)
-        mixed[np.arange(len(p)), at] += share.business_as_usual
+        rows, usual = np.arange(len(p)), _usual(self.play.habit, ids, none, known)
+        mixed[rows, np.where(eligible[rows, usual], usual, none)] += share.business_as_usual
         mixed[:, none] += share.holdout
         return np.asarray(mixed, dtype=np.float64)
 
@@ -162,6 +172,17 @@ def actions_in(play: Play, ids: Sequence[str]) -> tuple[Action, ...]:
     known = {a.id: a for a in actions_of(play)}
     other = known.get(ANY_ITEM, Action(id=ANY_ITEM))
     return tuple(known[i] if i in known else replace(other, id=i) for i in ids)
+
+
+def _usual(habit: str, ids: list[str], none: int, known: pa.Table) -> Positions:
+    """Give what business as usual takes per decision: what the caller said it does, else the habit, else nothing."""
+    own = ids.index(habit) if habit in ids else none
+    if USUAL not in known.column_names:
+        return np.full(known.num_rows, own)
+    said = pc.cast(known[USUAL], pa.string())
+    at = pc.fill_null(pc.index_in(said, value_set=pa.array(ids, pa.string())), none)
+    found = np.asarray(at.to_numpy(), dtype=np.intp)
+    return np.where(np.asarray(pc.is_null(said)), own, found)
 
 
 def _changed(found: Alternative, text: str) -> Alternative:

@@ -25,15 +25,15 @@ SELECT decision_id FROM learnt WHERE decision_id IN (SELECT value FROM json_each
 SELECT count(*) FROM erased;
 
 -- name: due
-SELECT decision_id, subject_id, ts, action_id, context, features, action_features FROM decision
+SELECT decision_id, subject_id, ts, action_id, context, features, action_features, arm FROM decision
 WHERE play = :play AND ts >= :since AND ts < :until AND mode = 'live' AND degraded = 0 ORDER BY ts, decision_id LIMIT :most;
 
 -- name: by_id
-SELECT decision_id, subject_id, ts, action_id, context, features, action_features FROM decision
+SELECT decision_id, subject_id, ts, action_id, context, features, action_features, arm FROM decision
 WHERE decision_id = :decision_id AND play = :play AND mode = 'live' AND degraded = 0 AND ts <= :ts AND ts > :ts - :window;
 
 -- name: last_of_subject
-SELECT decision_id, subject_id, ts, action_id, context, features, action_features FROM decision
+SELECT decision_id, subject_id, ts, action_id, context, features, action_features, arm FROM decision
 WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND play = :play AND mode = 'live' AND degraded = 0
   AND ts <= :ts AND ts > :ts - :window
 ORDER BY ts DESC, coalesce(position, 1), decision_id LIMIT 1;

@@ -57,8 +57,8 @@ class Rows:
     """One number per decision: all that the estimators need once the other policy is known.
 
     `weight` is the other policy's chance of what was taken over the logged one; `fitted` the reward expected of what
-    was taken, `value` that expected under the other policy, `logged_value` under the logged one; `unsupported` the
-    other policy's chance of what the log could never take; `marginal` the weight of the taken action's category.
+    was taken, `value` that expected under the other policy; `unsupported` the other policy's chance of what the log
+    could never take; `marginal` the weight of the taken action's category.
     """
 
     reward: Numbers

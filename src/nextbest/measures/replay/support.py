@@ -63,13 +63,14 @@ def why_not(rows: Rows, known: dict[str, Any]) -> str:
             f"The amounts of {known['effective_answers']:.0f} effective answers would decide what this policy earns; "
             f"at least {LEAST_ANSWERS:.0f} are needed to judge a mean. Ask for yes or no (such as order), or wait."
         )
-    return _odd_weights(rows, known["mean_weight"])
+    return _odd_weights(rows)
 
 
-def _odd_weights(rows: Rows, mean: float) -> str:
-    """Say that the weights do not average 1, which they do under the chances that are on record."""
+def _odd_weights(rows: Rows) -> str:
+    """Say that the weights do not average 1, which they do under the chances on record; on a page place by place."""
     from nextbest.measures.replay.intervals import interval
 
+    mean = float(rows.weight.mean())
     error = interval(mean, rows.weight - mean, rows.subject, method="skewed", level=0.9999)
     supported = 1.0 - float(rows.unsupported.mean())
     if error.low <= supported <= error.high or abs(mean - supported) < 1e-9:

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 MOST_VALUES = 32
 _OTHER, _MISSING, _IS = "=*", "?", "="
 _FAR = 1e9
-NOT_FEATURES = frozenset({"subject_id", "subject_type", "hindsight", "logged", "bot"})
+# What the log adds to a context, and what is never known when a decision is made: `chosen` is written beside it.
+NOT_FEATURES = frozenset(
+    {"subject_id", "subject_type", "hindsight", "logged", "bot", "chosen", "estimated_probability"}
+    | {"estimated_candidates"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

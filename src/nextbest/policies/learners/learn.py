@@ -7,7 +7,9 @@ those orders of magnitude, which leaves the comparison of actions alone unless t
 decision a whole yes, and puts right what was counted of it before, also when it comes late; the sums that are left in
 the end know nothing of the steps.
 
-Degraded decisions, shadows and replays teach nothing, nor does what was decided in hindsight or for a machine. When a
+Degraded decisions, shadows and replays teach nothing, nor does what was decided in hindsight or for a machine, nor what
+the caller chose itself as business as usual: why it chose that may be why the person answered, and the log does not
+know. A habit that is the same for everyone does teach. When a
 person has been erased, or the settings have changed, the state is learnt again from the beginning, from the log as it
 is now.
 """
@@ -175,7 +177,8 @@ def _waited(connection: sqlite3.Connection, play: Play, since: int, until: int) 
 
 def _teaches(decision: Seen) -> bool:
     said: Any = decision.context
-    return not said.get("hindsight") and not said.get("bot")
+    own = decision.arm == "business_as_usual" and "chosen" in said
+    return not said.get("hindsight") and not said.get("bot") and not own
 
 
 def _lesson(play: Play, d: Seen, response: float, *, share: float, again: bool = False) -> Lesson:
