@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nextbest.ledger.profile import Profile
     from nextbest.trust.today import Today
     from nextbest.types import Decision
+    from nextbest.watching.rollout import Rolled
 
 GROUPS = ("recipes", "policies", "models", "measures", "channels")
 
@@ -167,6 +168,22 @@ def approve_amount(ledger: Ledger, play: str, action: str, *, amount: float, by:
     from nextbest.policies.live import approvals
 
     approvals.approve(ledger, play, action, amount=amount, by=by)
+
+
+# --- going live, and going back --------------------------------------------------------------------------------------
+
+
+def rollout(ledger: Ledger, play: str, *, to: str | None = None, force: bool = False, why: str = "") -> Rolled:
+    """Give where a play stands and the evidence for its next step; with *to*, take a step.
+
+    Steps: observe, shadow, 1%, 10%, 50%, 100%. Back always; forward one at a time, with the evidence of the present
+    one, else `missing` says what lacks; *force* with *why* takes any.
+    """
+    from nextbest.watching import rollout as rolled
+
+    if to is None:
+        return rolled.standing(ledger, play)
+    return rolled.take(ledger, play, to, force=force, why=why)
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------

@@ -124,17 +124,17 @@ def predict(
     **settings: Any,  # noqa: ANN401
 ) -> pa.Table:
     """Give one row per subject with the recipe's predictions and intervals, and publish them for live decisions."""
-    from nextbest.ledger import published
+    from nextbest.ledger import republished
     from nextbest.models import store
     from nextbest.recipes import about
 
     fitted = store.latest(ledger, model) if isinstance(model, str) else model
     moment = _moment(ledger, as_of)
     recipe: Recipe = registry.make("recipes", fitted.recipe, {**fitted.settings, **settings})
+    state = None if settings else republished.state(ledger)  # what other settings say is not what decisions read
     table = recipe.predict(ledger, fitted, as_of=moment)
     if publish and about.speaks_of_subjects(recipe):
-        published.publish(ledger, fitted.recipe, fitted.model_id, moment, about.marked(table, recipe))
-        published.publish(ledger, "features", "", moment, about.features(ledger, moment))
+        about.publish(ledger, recipe, fitted, table, as_of=moment, state=state)
     return table
 
 
@@ -216,6 +216,7 @@ def measure(
     or rules (`as_if`: "holdout=0", "lever.mail=0.5", "cap=1 in 7 days"); `by` splits by a feature as served.
     """
     from nextbest.measures.play import measure_play
+    from nextbest.policies import rollout
     from nextbest.recipes.replayed import replay_play
     from nextbest.types import Play
 
@@ -225,7 +226,10 @@ def measure(
         return replay_play(ledger, logged, outcome=outcome, level=level, **other)
     if other:
         raise UsageError(f"{', '.join(other)}: asked of the method 'replay' only. Add --method replay.")
-    return measure_play(ledger, find_play(ledger, play), outcome=outcome, method=method, level=level)
+    shares = rollout.design(ledger, play, rollout.first_times(ledger, play))
+    return measure_play(
+        ledger, find_play(ledger, play), outcome=outcome, method=method, level=level, design=shares
+    )  # fmt: skip
 
 
 def measure_table(

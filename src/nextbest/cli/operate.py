@@ -1,4 +1,4 @@
-"""Commands of operation: keys, and the stop switch."""
+"""Commands of operation: keys, the stop switch, going live by steps."""
 
 from __future__ import annotations
 
@@ -74,3 +74,25 @@ def stop(
     with workspace(common) as ledger:
         switch(ledger, play=play, channel=channel, action=action, why=why)
     render.show({"stopped": not lift, "play": play, "channel": channel, "action": action}, as_json=common.json)
+
+
+@app.command(sort_key=15)
+def rollout(
+    play: str,
+    *,
+    to: Annotated[str | None, Parameter(help="Take a step: observe, shadow, 1%, 10%, 50%, 100%.")] = None,
+    force: Annotated[bool, Parameter(negative="", help="Take it without the evidence; needs --why.")] = False,
+    why: Annotated[str, Parameter(help="Kept with the step.")] = "",
+    common: Common = COMMON,
+) -> int:
+    """Show how far a play is rolled out and the evidence for its next step, or take one; exit status 1 when refused.
+
+    Example: nextbest rollout home_banner
+    Example: nextbest rollout home_banner --to shadow
+    """
+    from nextbest import operations
+
+    with workspace(common) as ledger:
+        found = operations.rollout(ledger, play, to=to, force=force, why=why)
+    render.show(found, as_json=common.json, story="rollout")
+    return int(bool(found.missing))

@@ -137,6 +137,21 @@ def watch(said: Document) -> Iterator[str]:
         yield "Nothing has been fitted or decided yet, so there is nothing to watch. Start: nextbest fit RECIPE."
 
 
+def rollout(said: Document) -> Iterator[str]:
+    """Tell where a play stands, the evidence for its next step, and what became of the step asked for."""
+    if said["taken"]:
+        yield f"Taken: {said['taken']}. It binds every worker within a second."
+    since = f", since {said['since'][:16]}" if said["since"] else ""
+    yield f"{said['play']} is at {said['step']}{since}. {said['why']}"
+    if said["next"] and said["checks"]:
+        yield f"  evidence for {said['next']}: {'enough' if said['ready'] else 'not enough'}"
+        yield from (f"  {line}" for check in said["checks"] for line in _check(check))
+    if said["missing"]:
+        yield "REFUSED. What is missing:"
+        yield from (f"  {line}" for line in said["missing"])
+        yield "  To take it all the same: --force --why TEXT"
+
+
 def _check(check: Document) -> Iterator[str]:
     if check["status"] != "ok":
         yield f"{check['name'].replace('_', ' ')}: cannot tell. {check['why']}"
@@ -197,7 +212,7 @@ def measure(said: Document) -> Iterator[str]:
     if said["status"] != "ok":
         yield f"{said['outcome']}: {said['status'].replace('_', ' ')}. {said['why']}"
         return
-    if "estimators" in said["details"]:
+    if "estimators" in said.get("details", {}):
         yield from _replayed(said)
         return
     low, high = said["low"], said["high"]
@@ -286,6 +301,7 @@ STORIES: dict[str, Story] = {
     "send": send,
     "measure": measure,
     "live": live,
+    "rollout": rollout,
     "explain": explain,
     "erase": erase,
     "verify": verify,

@@ -25,7 +25,13 @@ _NOTHING = Statistics(n=0, total=0.0, total_squares=0.0)
 
 
 def measure_play(
-    ledger: Ledger, play: Play, *, outcome: str, method: str = "randomised", level: float = 0.95
+    ledger: Ledger,
+    play: Play,
+    *,
+    outcome: str,
+    method: str = "randomised",
+    level: float = 0.95,
+    design: Mapping[str, float] | None = None,
 ) -> Effect:
     """Give the outcome per subject in the policy arm less that in the holdout, with an interval, or why it is not told.
 
@@ -40,7 +46,7 @@ def measure_play(
     arms = by_arm(statistics.arm_statistics(ledger, play.name, happened, as_of=now))
     measure: Measure = registry.make("measures", method)
     found = measure.effect(arms.get("policy", _NOTHING), arms.get("holdout", _NOTHING), level=level)
-    ratio = sample_ratio({a: s.n for a, s in arms.items()}, _design(play))
+    ratio = sample_ratio({a: s.n for a, s in arms.items()}, design or _design(play))
     effect = replace(
         found,
         outcome=outcome,

@@ -15,7 +15,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nextbest.policies import default
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nextbest.policies import arms, default
 
 if TYPE_CHECKING:
     from nextbest.ledger import Ledger
@@ -44,6 +48,36 @@ def plays(ledger: Ledger) -> dict[str, Play]:
     with ledger.journal.read() as connection:
         stages = rollout.stages(connection)
     return {name: staged(play, *stages[name]) if name in stages else play for name, play in declared.items()}
+
+
+def design(ledger: Ledger, name: str, firsts: np.ndarray) -> dict[str, float]:
+    """Give the share of each arm that was in force when subjects first came (*firsts*: seconds), averaged over them.
+
+    When a subject first comes does not hang on its arm, so that the sizes of the arms can be held against it although
+    the shares changed in between. Nothing is given for a play that is not configured here, or in shadow.
+    """
+    from nextbest.ledger import rollout
+
+    declared = default.plays(ledger).get(name)
+    with ledger.journal.read() as connection:
+        steps = rollout.steps(connection, name)
+    if declared is None:
+        return {}
+    forms = [declared, *(staged(declared, step.stage, step.share) for step in steps)]
+    at = np.searchsorted([step.ts.timestamp() for step in steps], firsts, side="right")
+    weight = np.bincount(at, minlength=len(forms)) / max(1, len(firsts))
+    each = [arms.shares(form) for form in forms]
+    return {arm: float(sum(w * getattr(s, arm) for w, s in zip(weight, each, strict=True))) for arm in arms.ARMS}
+
+
+def first_times(ledger: Ledger, name: str) -> np.ndarray:
+    """Give when each subject of a play first came, in seconds."""
+    from nextbest.ledger import analysis
+
+    log = analysis.table(ledger, "decisions", columns=("play", "mode", "subject_id", "ts"))
+    mine = log.filter(pc.and_(pc.equal(log["play"], name), pc.equal(log["mode"], "live")))
+    first = mine.group_by("subject_id").aggregate([("ts", "min")])["ts_min"]
+    return np.asarray(first.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), dtype=np.float64) / 1e6
 
 
 class Staged(Mapping[str, "Play"]):

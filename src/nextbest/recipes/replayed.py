@@ -5,10 +5,12 @@ nextbest measure win_back --outcome revenue_30d --method replay --policy greedy 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.errors import unknown
@@ -16,13 +18,11 @@ from nextbest.features import expression
 from nextbest.measures.replay.evaluate import evaluate, untold
 from nextbest.measures.replay.support import MOST_WITHOUT
 from nextbest.measures.sample_ratio import sample_ratio
-from nextbest.policies import arms, default
+from nextbest.policies import arms, default, rollout
 from nextbest.policies.target import Alternative, alternative
 from nextbest.recipes.replayed_rows import PLAIN, reader
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from nextbest.ledger import Ledger
     from nextbest.ledger.replayed import Logged
     from nextbest.ledger.statistics import Happened
@@ -55,7 +55,7 @@ def replay_play(
     head = {"policy": other.words, "arms": _arms_in_words(other), "decisions": log.counts, "window_days": happened.days}
     if not log.counts["decisions"] and not play.actions:
         raise unknown("play", play.name, default.plays(ledger))
-    status, why = _unusable(play, log, happened)
+    status, why = _unusable(ledger, play, log, happened)
     why = why or _without_values(other, log)
     if why:
         found = untold(status, why, log.rows.num_rows, level=level, details=head)
@@ -80,7 +80,7 @@ def _names(other: Alternative, by: str) -> tuple[str, ...]:
     return tuple(sorted(wanted | ({by} if by and by not in PLAIN else set())))
 
 
-def _unusable(play: Play, log: Logged, happened: Happened) -> tuple[Status, str]:
+def _unusable(ledger: Ledger, play: Play, log: Logged, happened: Happened) -> tuple[Status, str]:
     """Say why the log cannot be judged at all, with the status; '' when it can."""
     counts = log.counts
     if not counts["decisions"]:
@@ -97,7 +97,7 @@ def _unusable(play: Play, log: Logged, happened: Happened) -> tuple[Status, str]
             f"degraded); they are no random part of the log, and at most {MOST_WITHOUT:.0%} may be left out."
         )
         return "cannot_tell", why
-    return "cannot_tell", _uneven(play, log.rows)
+    return "cannot_tell", _uneven(ledger, play, log.rows)
 
 
 def _without_values(other: Alternative, log: Logged) -> str:
@@ -112,12 +112,13 @@ def _without_values(other: Alternative, log: Logged) -> str:
     )
 
 
-def _uneven(play: Play, rows: pa.Table) -> str:
-    """Say that the arms, or the actions, do not have the sizes with which they were drawn; '' when they have."""
-    each = rows.group_by(["subject_id", "arm"], use_threads=False).aggregate([])
-    counted = {v["values"]: v["counts"] for v in each["arm"].value_counts().to_pylist()}
-    share = arms.shares(play)
-    design: dict[str, float] = {name: getattr(share, name) for name in arms.ARMS}
+def _uneven(ledger: Ledger, play: Play, rows: pa.Table) -> str:
+    """Say that the arms do not have the sizes with which they were drawn, a subject once; '' when they have."""
+    ordered = rows.sort_by("ts")
+    first = np.unique(np.asarray(ordered["subject_id"].to_pylist(), dtype=object).astype(str), return_index=True)[1]
+    counted = Counter(ordered["arm"].take(pa.array(first)).to_pylist())
+    seconds = np.asarray(ordered["ts"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), dtype=np.float64) / 1e6
+    design = rollout.design(ledger, play.name, seconds[first]) or {n: getattr(arms.shares(play), n) for n in arms.ARMS}
     ratio = sample_ratio(counted, design)
     if set(counted) - {name for name, wanted in design.items() if wanted > 0}:
         return ""  # the play's shares were others when this was logged

@@ -72,11 +72,8 @@ def impossible(log: Taken) -> Check:
 
 
 def arms(log: Taken, designed: Mapping[str, float]) -> Check:
-    """Compare the sizes of the arms, a subject once, with the designed shares; the figure is the p-value.
-
-    Business as usual is left out: a rollout puts there whoever is not in it yet.
-    """
-    wanted = {arm: share for arm, share in designed.items() if arm != "business_as_usual" and share > 0}
+    """Compare the sizes of the arms, a subject once, with the shares in force; the figure is the p-value."""
+    wanted = {arm: share for arm, share in designed.items() if share > 0}
     counts = Counter(log.firsts().arm.tolist())
     ratio = sample_ratio(counts, wanted, alarm=RATIO_ALARM)
     if ratio.p_value is None:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from nextbest.errors import UnknownNameError
 from nextbest.ledger import analysis, logs, replayed, statistics
 from nextbest.policies import arms as designed
+from nextbest.policies import rollout
 from nextbest.watching import choices, rewards
 from nextbest.watching.checked import Check, taken, told, untold
 
@@ -62,8 +63,7 @@ def watch_play(ledger: Ledger, play: Play, *, as_of: datetime | None = None) -> 
     all_ = taken(log)
     cut = max(now.timestamp() - NOW_DAYS * DAY, float(all_.ts[0]) + 0.75 * (now.timestamp() - float(all_.ts[0])))
     before, recent = all_.where(all_.ts < cut), all_.where(all_.ts >= cut)
-    shares = designed.shares(play)
-    wanted: dict[str, float] = {arm: float(getattr(shares, arm)) for arm in designed.ARMS}
+    wanted = rollout.design(ledger, play.name, all_.firsts().ts) or _declared(play)
     checks = (
         choices.shares(all_),
         choices.impossible(all_),
@@ -74,6 +74,11 @@ def watch_play(ledger: Ledger, play: Play, *, as_of: datetime | None = None) -> 
         latency(all_, play.deadline_ms, now=now.timestamp()),
     )
     return _answer(play, log, now, checks, "")
+
+
+def _declared(play: Play) -> dict[str, float]:
+    shares = designed.shares(play)
+    return {arm: float(getattr(shares, arm)) for arm in designed.ARMS}
 
 
 def degraded(log: Taken, *, now: float) -> tuple[Check, Check]:
