@@ -96,7 +96,7 @@ def test_a_stranger_gets_nothing_that_needs_a_prediction(served: Callable[..., L
     one = decide(served(), "nobody")
     assert one.degraded
     assert one.action_id == "none"
-    assert removed(one)["coupon"] in {"degraded", "eligibility"}
+    assert removed(one)["coupon"] in {"failsafe:features", "eligibility"}
     assert one.choice_probability == 1.0
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from nextbest.errors import ConfigError
-from nextbest.policies.quiet import is_quiet, quiet_rows, zones_of_country
+from nextbest.policies.quiet import DAY, hours_of, is_quiet, zones_of_country
 from nextbest.types import QuietHours
 
 NIGHT = QuietHours(start="21:00", end="08:00", timezone="Europe/Berlin")
@@ -76,7 +76,7 @@ def test_rows_agree_with_single_answers() -> None:
     lands = ["DE", None, None, None, "JP"] * 3
     now = datetime(2026, 6, 1, 10, tzinfo=UTC)
     table = pa.table({"timezone": zones, "country": lands})
-    got = quiet_rows(NIGHT, now, table, default="UTC").tolist()
+    got = (hours_of(NIGHT, now, table, default="UTC") != DAY).tolist()
     want = [is_quiet(NIGHT, now, timezone=z, country=c, default="UTC") for z, c in zip(zones, lands, strict=True)]
     assert got == want
-    assert quiet_rows(NIGHT, now, table.slice(0, 0), default="UTC").tolist() == []
+    assert hours_of(NIGHT, now, table.slice(0, 0), default="UTC").tolist() == []

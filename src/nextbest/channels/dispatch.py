@@ -21,6 +21,7 @@ from nextbest.channels.clearance import Clearance
 from nextbest.channels.outgoing import outgoing, people
 from nextbest.policies.draw import seed_of
 from nextbest.policies.gates import KILL_SWITCH, NEEDS_CONSENT
+from nextbest.policies.live.outlets import VALID_HOURS
 from nextbest.types import ANY_ITEM, Action
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from nextbest.ledger.outbox import Mark, Message
     from nextbest.types import Channel, Play
 
-VALID = timedelta(days=7)
+VALID = timedelta(hours=VALID_HOURS)
 LIST_PART = 2_000  # how many go to a file at once; whoever is reached at once is claimed alone, just before
 CIRCUIT = 5  # failures in a row after which the target is left alone until the next call
 FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 6 * 3600.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -138,6 +138,23 @@ def status(connection: sqlite3.Connection, key: str) -> tuple[str, str, int] | N
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
     """Give the number of messages per status."""
     return dict(connection.execute(load(_FILE, "counts")).fetchall())
+
+
+class Stuck(NamedTuple):
+    """What failed and waits on one channel: how many, and since when (microseconds) nothing has gone out."""
+
+    waiting: int
+    since: int
+
+
+def stuck(connection: sqlite3.Connection) -> dict[str, Stuck]:
+    """Give the channels on which messages failed and wait for another try."""
+    found = {}
+    for channel, waiting in connection.execute(load(_FILE, "waiting")).fetchall():
+        since = connection.execute(load(_FILE, "failing_since"), {"channel": channel}).fetchone()[0]
+        if since is not None:
+            found[channel] = Stuck(waiting, since)
+    return found
 
 
 def _due(

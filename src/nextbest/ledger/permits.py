@@ -42,10 +42,19 @@ class Permits:
         everywhere = self._everywhere(ids)
         if everywhere is not None:
             return [everywhere for _ in channels]
+        rows = self._answers(ids, purpose)
+        return [verdict([a for a in rows if a.channel in (channel, ANY)], self._regime) for channel in channels]
+
+    def agreed(self, ids: list[str], *, purpose: str, channels: Iterable[str]) -> bool:
+        """Say whether a subject has said yes to any of the channels, so that it would count where silence is a no."""
+        rows = self._answers(ids, purpose)
+        return any(verdict([a for a in rows if a.channel in (c, ANY)], "opt_in") is None for c in channels)
+
+    def _answers(self, ids: list[str], purpose: str) -> list[Answer]:
         rows: list[Answer] = []
         for one in ids:
             rows += [Answer(*row) for row in self._connection.execute(load(_FILE, "latest_of_one"), (one, purpose))]
-        return [verdict([a for a in rows if a.channel in (channel, ANY)], self._regime) for channel in channels]
+        return rows
 
     def contacts(self, ids: list[str], *, since: int) -> list[tuple[int, str]]:
         """Give (microseconds, channel) of the contacts of a subject since a moment."""

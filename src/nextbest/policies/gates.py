@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from nextbest.errors import LedgerError
 from nextbest.policies.columns import condition
-from nextbest.policies.quiet import quiet_rows
+from nextbest.policies.quiet import NIGHT, UNSURE, hours_of
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ NEEDS_CONSENT = frozenset({"outbound", "money", "significant"})
 FALLS_BACK_TO_NONE = frozenset({"money", "significant"})
 KILL_SWITCH, ELIGIBILITY, QUIET, DEGRADED = "kill_switch", "eligibility", "quiet_hours", "degraded"
 CONSENT_UNREADABLE, CAPS_UNREADABLE, NOT_OFFERED = "consent:unreadable", "cap:unreadable", "not_offered"
+GPC, TIMEZONE, OUTBOX = "consent:gpc", "failsafe:timezone", "failsafe:outbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +168,11 @@ def _quiet_hours(moment: Moment, table: pa.Table, removals: Removals) -> None:
     hours = moment.play.quiet_hours
     if hours is None or not moment.quiet:
         return
-    held = quiet_rows(hours, moment.now, table, default=moment.config.timezone)
+    found = hours_of(hours, moment.now, table, default=moment.config.timezone)
     for j, action in enumerate(moment.actions):
         if reaches(action):
-            removals.remove(j, held, QUIET)
+            removals.remove(j, found == NIGHT, QUIET)
+            removals.remove(j, found == UNSURE, TIMEZONE)
 
 
 def remove_degraded(moment: Moment, degraded: Flags, removals: Removals) -> None:

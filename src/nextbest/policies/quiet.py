@@ -25,18 +25,28 @@ if TYPE_CHECKING:
 _COUNTRY, _ZONE = 0, 2  # columns of zone.tab
 
 
+# What a moment says of a subject: it is day there, it is night there, or nobody knows which of the two.
+DAY, NIGHT, UNSURE = range(3)
+
+
+def hour_of(hours: QuietHours, now: datetime, *, timezone: str | None, country: str | None, default: str) -> int:
+    """Give `DAY`, `NIGHT`, or `UNSURE` where no zone is known or a country's zones do not agree."""
+    zones = plausible_zones(hours, timezone=timezone, country=country, default=default)
+    found = {_in_hours(hours, now, zone) for zone in zones}
+    return UNSURE if len(found) != 1 else NIGHT if found.pop() else DAY
+
+
 def is_quiet(hours: QuietHours, now: datetime, *, timezone: str | None, country: str | None, default: str) -> bool:
     """Tell whether a subject must be left alone at this moment."""
-    zones = plausible_zones(hours, timezone=timezone, country=country, default=default)
-    return not zones or any(_in_hours(hours, now, zone) for zone in zones)
+    return hour_of(hours, now, timezone=timezone, country=country, default=default) != DAY
 
 
-def quiet_rows(hours: QuietHours, now: datetime, table: pa.Table, *, default: str) -> np.ndarray[Any, Any]:
-    """Give the same for every row of a table, by its columns `timezone` and `country` where it has them."""
+def hours_of(hours: QuietHours, now: datetime, table: pa.Table, *, default: str) -> np.ndarray[Any, Any]:
+    """Give `hour_of` every row of a table, by its columns `timezone` and `country` where it has them."""
     columns = [_texts(table, name) for name in ("timezone", "country")]
     pairs, inverse = np.unique(np.column_stack(columns), axis=0, return_inverse=True)
-    held = [is_quiet(hours, now, timezone=zone or None, country=land or None, default=default) for zone, land in pairs]
-    return np.array(held, dtype=bool)[inverse.ravel()] if held else np.zeros(0, dtype=bool)
+    found = [hour_of(hours, now, timezone=zone or None, country=land or None, default=default) for zone, land in pairs]
+    return np.array(found, dtype=np.int8)[inverse.ravel()] if found else np.zeros(0, dtype=np.int8)
 
 
 def plausible_zones(hours: QuietHours, *, timezone: str | None, country: str | None, default: str) -> tuple[str, ...]:

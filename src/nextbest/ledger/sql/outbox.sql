@@ -24,3 +24,10 @@ SELECT status, detail, attempts FROM outbox WHERE key = ?;
 
 -- name: counts
 SELECT status, count(*) FROM outbox GROUP BY status ORDER BY status;
+
+-- name: waiting
+SELECT channel, count(*) FROM outbox WHERE status = 'retry' GROUP BY channel;
+
+-- name: failing_since
+SELECT min(created_ts) FROM outbox WHERE channel = :channel AND status IN ('retry', 'expired') AND attempts > 0
+  AND changed_ts > coalesce((SELECT max(changed_ts) FROM outbox WHERE channel = :channel AND status = 'sent'), 0);

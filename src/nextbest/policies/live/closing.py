@@ -9,23 +9,27 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from nextbest.errors import LedgerError
-from nextbest.ledger import faults, spent, switches
+from nextbest.ledger import alarms, faults, spent, switches
 from nextbest.ledger.backup import RESTORING
 from nextbest.ledger.permits import Permits
 from nextbest.ledger.times import to_micros
-from nextbest.policies.gates import CAPS_UNREADABLE, CONSENT_UNREADABLE, KILL_SWITCH, cap_rule
+from nextbest.policies.gates import CAPS_UNREADABLE, CONSENT_UNREADABLE, GPC, KILL_SWITCH, OUTBOX, cap_rule
 from nextbest.policies.live.limits import Till
+from nextbest.policies.live.outlets import holds
 from nextbest.policies.live.proposal import AUDIENCE
 from nextbest.policies.pacer import Paces
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from nextbest.ledger import Ledger
     from nextbest.policies.live.clock import Watch
     from nextbest.policies.live.failsafe import Failure
+    from nextbest.policies.live.outlets import Outlets
     from nextbest.policies.live.proposal import Proposal
 
-GPC = "consent:gpc"
 _DAY = 86_400_000_000
 
 
@@ -38,12 +42,16 @@ class Group:
         connection: sqlite3.Connection,
         clock: Watch | None = None,
         failures: tuple[Failure, ...] = (),
+        outlets: Outlets | None = None,
     ) -> None:
         self.ledger, self.connection = ledger, connection
         self.failures = (*failures, *self._failures(clock))
         self.fallen: list[str] = []
         self.permits = self._permits()
         self.stops = self._stops()
+        self.alarms = self._alarms()
+        self.stuck = {} if outlets is None else outlets.now(connection)
+        self.disagreed = False
         self.tills: dict[str, Till] = {}
         self.paces = Paces(connection)
         self.reached: list[tuple[str, int, str, str, str, str]] = []
@@ -67,6 +75,19 @@ class Group:
             return switches.stops(self.connection)
         except (sqlite3.Error, LedgerError):
             return switches.Stops(everything=True)
+
+    def _alarms(self) -> Mapping[str, datetime]:
+        """Give since when plays are under alarm; what cannot be read is an alarm of all."""
+        try:
+            return alarms.since(self.connection)
+        except (sqlite3.Error, LedgerError):
+            return {alarms.ANY: self.ledger.clock()}
+
+    def failures_of(self, play: str) -> tuple[Failure, ...]:
+        """Give what is wrong for a play: what is wrong for everybody, and whether it is under alarm."""
+        if self.alarms and (play in self.alarms or alarms.ANY in self.alarms):
+            return (*self.failures, "alarm")
+        return self.failures
 
     def _failures(self, clock: Watch | None) -> tuple[Failure, ...]:
         """Give what is wrong for everybody: a restore under way, a clock that cannot be trusted."""
@@ -99,7 +120,11 @@ def rules_of(group: Group, proposal: Proposal) -> list[str | None]:
     if not proposal.inside:
         return [None if a.id == NO_ACTION else AUDIENCE for a in actions]
     rules: list[str | None] = [None] * len(actions)
+    group.disagreed = False
     _switches(group, proposal, rules)
+    if group.stuck:
+        held = [OUTBOX if holds(group.stuck, a, proposal.ts) else None for a in actions]
+        _later(rules, tuple(held))
     ids = _permissions(group, proposal, rules)
     _later(rules, proposal.early)
     close_caps(group, proposal, rules, ids)
@@ -145,12 +170,25 @@ def _permissions(group: Group, proposal: Proposal, rules: list[str | None]) -> l
         found = permits.removed(ids, purpose=compiled.play.purpose, channels=channels)
     except (sqlite3.Error, LedgerError):
         found = [CONSENT_UNREADABLE] * len(channels)
-    for (_, positions), rule in zip(compiled.consents, found, strict=True):
-        said = GPC if rule is None and proposal.ask.gpc else rule
+    if proposal.ask.gpc:
+        group.disagreed = ids is not None and _agreed(group, ids, proposal, found)
+        found = [rule or GPC for rule in found]
+    for (_, positions), said in zip(compiled.consents, found, strict=True):
         if said is not None:
             for i in positions:
                 rules[i] = rules[i] or said
     return ids
+
+
+def _agreed(group: Group, ids: list[str], proposal: Proposal, found: list[str | None]) -> bool:
+    """Say whether a contact that the browser objects to was agreed to: a yes on record, not only a lack of a no."""
+    channels = [c for (c, _), rule in zip(proposal.compiled.consents, found, strict=True) if rule is None]
+    if not channels:
+        return False
+    try:
+        return group.readable().agreed(ids, purpose=proposal.compiled.play.purpose, channels=channels)
+    except (sqlite3.Error, LedgerError):
+        return False
 
 
 def close_caps(group: Group, proposal: Proposal, rules: list[str | None], ids: list[str] | None) -> None:

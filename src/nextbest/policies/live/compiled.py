@@ -15,6 +15,7 @@ from nextbest.policies.draw import seed_of
 from nextbest.policies.gates import NEEDS_CONSENT, reaches
 from nextbest.policies.live.limits import Hard, hard_limits
 from nextbest.policies.live.menu import Menu, menu
+from nextbest.policies.live.strangers import is_stranger
 from nextbest.policies.pacer import pacer_for
 from nextbest.policies.run import actions_of
 from nextbest.types import ANY_ITEM, NO_ACTION
@@ -46,6 +47,7 @@ class Compiled:
     lifts: Lifts
     policy: Policy
     weigh: Callable[..., Any] | None
+    stranger: bool
     charged: Callable[..., Any] | None
     pacer: Pacer | None
     version: str
@@ -85,6 +87,7 @@ def compile_play(ledger: Ledger, play: Play, *, now: datetime, salt: str | None 
         lifts=lifts,
         policy=policy,
         weigh=getattr(policy, "weigh", None),
+        stranger=is_stranger(policy),
         charged=getattr(policy, "charged", None),
         pacer=pacer_for(ledger, play, now),
         version=policy_version(play, margin=ledger.config.margin, lifts=lifts),

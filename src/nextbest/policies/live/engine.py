@@ -21,6 +21,7 @@ from nextbest.errors import LedgerError, UsageError, unknown
 from nextbest.ledger import decisions, faults
 from nextbest.ledger.workspace import new_id
 from nextbest.policies.choose import POLICY_FAULTS
+from nextbest.policies.live import strangers
 from nextbest.policies.live.ask import Offers, compact
 from nextbest.policies.live.clock import watch
 from nextbest.policies.live.closing import Group
@@ -28,6 +29,7 @@ from nextbest.policies.live.compiled import LIFT, Compiled, compile_play
 from nextbest.policies.live.guard import Guard
 from nextbest.policies.live.known import Known, known
 from nextbest.policies.live.menu import Menu, described, menu
+from nextbest.policies.live.outlets import Outlets
 from nextbest.policies.live.proposal import DEAL, Proposal, own_removals, row_of
 from nextbest.policies.live.ranking import ranked
 from nextbest.policies.live.settle import settle_one
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from nextbest.policies.live.ask import Ask
     from nextbest.policies.live.chosen import Chosen
     from nextbest.policies.live.learning import State
+    from nextbest.policies.live.strangers import Told
     from nextbest.types import Play
 
 UNLOGGED = "The decision could not be logged, so nothing is done."
@@ -72,6 +75,7 @@ class Engine:
         self._lock = threading.Lock()
         self._guard = Guard()
         self._watch = watch(ledger)
+        self._outlets = Outlets()
         self.tally = Tally()
         self._compiled: dict[str, tuple[Play, object, Compiled]] = {}
         self._menus: dict[tuple[str, tuple[str, ...]], tuple[Menu, frozenset[int]]] = {}
@@ -92,7 +96,15 @@ class Engine:
         )
         if not compiled.asked.isdisjoint(about.stale):
             failures = (*failures, "features")
-        early, late = own_removals(self.ledger, compiled, row, now, degraded=worth.degraded)
+        elif worth.degraded and not failures and not shown.safe.all():
+            failures = ("features",)  # money and grave matters do not rest on guesses: what the table says of them
+        early, late = own_removals(self.ledger, compiled, row, now)
+        told: Told = ()
+        if compiled.stranger and not (failures or worth.degraded):
+            closed = [a or b for a, b in zip(early, late, strict=True)]
+            told, failures = strangers.told(
+                compiled, ask, row, shown, worth, removed=closed, guard=self._guard, started=begun
+            )
         meant = (about.features.get("subject_type") == DEAL) == (compiled.play.subject_type == DEAL)
         return Proposal(
             ask=ask,
@@ -113,11 +125,12 @@ class Engine:
             ts=now,
             started=started,
             failures=failures,
+            told=told,
         )
 
     def settle(self, connection: sqlite3.Connection, proposals: Sequence[Proposal]) -> list[tuple[Chosen, ...]]:
         """Give the decided positions per proposal, logged and chained, inside the caller's write transaction."""
-        group = Group(self.ledger, connection, self._watch)
+        group = Group(self.ledger, connection, self._watch, outlets=self._outlets)
         made = [settle_one(group, proposal) for proposal in proposals]
         faults.at("log", made)
         rows = [chosen.row() for slate in made for chosen in slate if chosen.mode != "replay"]
@@ -161,7 +174,7 @@ class Engine:
         """
         try:
             with self.ledger.journal.read() as connection:
-                chosen = settle_one(Group(self.ledger, connection, self._watch, ("log",)), proposal)[0]
+                chosen = settle_one(Group(self.ledger, connection, self._watch, ("log",), self._outlets), proposal)[0]
         except (*FAULTS, *POLICY_FAULTS):  # it must not fail for the reason for which nothing was logged
             return self.nothing(proposal.ask, UNLOGGED)
         self.tally.add(1, ("log",))

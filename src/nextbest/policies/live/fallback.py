@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextbest.policies.gates import CAPS_UNREADABLE, CONSENT_UNREADABLE
+from nextbest.policies.gates import CAPS_UNREADABLE, CONSENT_UNREADABLE, GPC
 from nextbest.policies.live.failsafe import RULE, Amounts, Answer, answer, closes, effects
 from nextbest.policies.live.menu import actions
 from nextbest.types import NO_ACTION
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nextbest.policies.live.proposal import Proposal
     from nextbest.types import Action
 
-_SEEN: Mapping[str, Failure] = {CONSENT_UNREADABLE: "consent", CAPS_UNREADABLE: "caps"}
+_SEEN: Mapping[str, Failure] = {CONSENT_UNREADABLE: "consent", CAPS_UNREADABLE: "caps", GPC: "signals"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,14 @@ class Fallen:
     approved: Mapping[str, float] = field(default_factory=dict)
 
 
-def failing(proposal: Proposal, removed: Sequence[str | None], group: Sequence[Failure]) -> tuple[Failure, ...]:
-    """Give all failures of a request: of ranking, of the gates as they were read, and of the transaction's *group*."""
-    seen = [failure for rule, failure in _SEEN.items() if rule in removed]
+def failing(
+    proposal: Proposal, removed: Sequence[str | None], group: Sequence[Failure], *, disagreed: bool = False
+) -> tuple[Failure, ...]:
+    """Give all failures of a request: of ranking, of the gates as they were read, and of the transaction's *group*.
+
+    *disagreed* says that a browser objects although a yes is on record; an objection alone is no failure.
+    """
+    seen = [failure for rule, failure in _SEEN.items() if rule in removed and (rule != GPC or disagreed)]
     return tuple(dict.fromkeys((*proposal.failures, *group, *seen)))
 
 
@@ -48,10 +53,12 @@ def fall(
     *approved* gives the amount last approved for an action id, or None.
     """
     default, amounts, known = proposal.compiled.play.default, {}, {}
+    # Nothing is learnt under an alarm (`ledger.learning.publish`), so what has ranked is what was learnt before it.
+    previous = not proposal.ranks.degraded
     for at, action in enumerate(_actions(proposal)):
         if removed[at] is not None or action.id == NO_ACTION:
             continue
-        removed[at] = closes(failures, action, default=default)
+        removed[at] = closes(failures, action, default=default, previous=previous)
         if removed[at] is None and not {"approved", "listed"}.isdisjoint(effects(failures, action)):
             stands = None if "listed" in effects(failures, action) else approved(proposal.shown.ids[at])
             if stands is not None:
@@ -69,7 +76,8 @@ def taken(proposal: Proposal, removed: Sequence[str | None], fallen: Fallen, *, 
         for at, action in enumerate(offered)
         if (rule := _failsafe(removed[at])) is not None
     }
-    order = np.argsort(-proposal.ranks.worth, kind="stable")
+    is_none = np.arange(len(shown.ids)) == shown.none
+    order = np.lexsort((~is_none, -proposal.ranks.worth))  # by worth; `none` wins ties
     told = answer(
         fallen.failures,
         standing,

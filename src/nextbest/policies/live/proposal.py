@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from nextbest.policies.gates import DEGRADED, ELIGIBILITY, FALLS_BACK_TO_NONE, QUIET
-from nextbest.policies.quiet import is_quiet
+from nextbest.policies.gates import ELIGIBILITY, QUIET, TIMEZONE
+from nextbest.policies.quiet import DAY, NIGHT, UNSURE, hour_of
 from nextbest.policies.response import LEAST, PRIOR_RESPONSE
 from nextbest.types import NO_ACTION
 
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from nextbest.policies.live.known import Known
     from nextbest.policies.live.learning import State
     from nextbest.policies.live.menu import Menu
+    from nextbest.types import QuietHours
 
 AUDIENCE = "audience"
 DEAL = "deal"
+_HOURS = {DAY: None, NIGHT: QUIET, UNSURE: TIMEZONE}
 
 
 class Ranks(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -43,7 +45,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One request, ranked: what is left to do needs the transaction.
 
     `early`, `late` hold the removing rule per declared action of the gates that come before and after caps; `removed`
-    that per candidate.
+    that per candidate. `told` holds the answers of a policy that is not ours, asked before the transaction.
     """
 
     ask: Ask
@@ -64,6 +66,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     ts: datetime
     started: int
     failures: tuple[Failure, ...] = ()
+    told: tuple[Numbers, ...] = ()
 
 
 def row_of(compiled: Compiled, ask: Ask, known: Known) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def row_of(compiled: Compiled, ask: Ask, known: Known) -> dict[str, Any]:
 
 
 def own_removals(
-    ledger: Ledger, compiled: Compiled, row: Mapping[str, Any], now: datetime, *, degraded: bool
+    ledger: Ledger, compiled: Compiled, row: Mapping[str, Any], now: datetime
 ) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
     """Give the rules of the gates that need no transaction, per declared action: before the caps, and after them."""
     early: list[str | None] = [None] * len(compiled.actions)
@@ -90,20 +93,16 @@ def own_removals(
         if holds(row) is not True and compiled.actions[i].id != NO_ACTION:
             early[i] = ELIGIBILITY
     hours = compiled.play.quiet_hours
-    if hours is not None and compiled.reaching and _quiet(ledger, compiled, row, now):
+    if hours is not None and compiled.reaching:
+        rule = _HOURS[_hour(ledger, row, now, hours)]
         for i in compiled.reaching:
-            late[i] = QUIET
-    if degraded:
-        for i, action in enumerate(compiled.actions):
-            if action.action_class in FALLS_BACK_TO_NONE and action.id != NO_ACTION:
-                late[i] = late[i] or DEGRADED
+            late[i] = rule
     return tuple(early), tuple(late)
 
 
-def _quiet(ledger: Ledger, compiled: Compiled, row: Mapping[str, Any], now: datetime) -> bool:
-    hours = compiled.play.quiet_hours
+def _hour(ledger: Ledger, row: Mapping[str, Any], now: datetime, hours: QuietHours) -> int:
     zone, land = row.get("timezone"), row.get("country")
-    return hours is not None and is_quiet(
+    return hour_of(
         hours,
         now,
         timezone=zone if isinstance(zone, str) and zone else None,
@@ -123,7 +122,7 @@ def ranks(compiled: Compiled, row: Mapping[str, Any], shown: Menu, state: State 
         response, spread, degraded = _by_lift(compiled, row, shown)
     else:
         response, spread = state.response(row, described)
-        if len(response) != len(shown.ids) or not (finite(response) and finite(spread)):
+        if len(response) != len(shown.ids) or not finite(spread):  # what is no number makes its worth none: see `ranked`
             raise ValueError("the model gave something other than one number per candidate")
         degraded = False
     factor = _factor(compiled, row, shown)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from nextbest.policies.draw import Numbers
     from nextbest.policies.live.compiled import Compiled
-    from nextbest.policies.live.failsafe import Answer
+    from nextbest.policies.live.failsafe import Answer, Failure
     from nextbest.policies.live.menu import Flags, Menu
     from nextbest.policies.live.proposal import Proposal
 
@@ -47,7 +46,11 @@ def settle_one(group: Group, proposal: Proposal) -> tuple[Chosen, ...]:
         removed[at] = NOT_OFFERED
     if group.stops and shown.items:
         stop_items(group, proposal, removed)
-    failures = failing(proposal, removed, group.failures) if proposal.inside else ()
+    failures: tuple[Failure, ...] = ()
+    if proposal.inside:
+        own = group.failures_of(proposal.compiled.play.name)
+        if own or proposal.failures or not open_to_all:
+            failures = failing(proposal, removed, own, disagreed=group.disagreed)
     fallen = None
     if failures:
         till, play = group.till(proposal), proposal.compiled.play.name
@@ -83,8 +86,7 @@ def _amount(proposal: Proposal, at: int, fallen: Fallen | None) -> float | None:
     return amount_of(action, {})
 
 
-@dataclass(frozen=True, slots=True)
-class _Slate:
+class _Slate(msgspec.Struct, frozen=True):
     """The positions of one proposal, drawn one after the other."""
 
     group: Group

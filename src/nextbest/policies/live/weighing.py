@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from nextbest.policies.choose import POLICY_FAULTS, asked
 from nextbest.policies.live.menu import actions
+from nextbest.policies.live.strangers import standing
 
 if TYPE_CHECKING:
     from nextbest.policies.draw import Numbers
@@ -29,7 +30,7 @@ def policy(proposal: Proposal, allowed: Flags, worth: Numbers) -> tuple[Numbers,
             if allowed is not proposal.shown.everything:
                 p = np.where(allowed, p, 0.0)
             total = np.add.reduce(p)
-            if 0.0 < total < np.inf and np.minimum.reduce(p) >= 0.0:
+            if 0.0 < total < np.inf and p[p.argmin()] >= 0.0:
                 return p / total, False
         except POLICY_FAULTS:
             pass
@@ -46,6 +47,8 @@ def _asked(proposal: Proposal, allowed: Flags, worth: Numbers) -> Numbers:
         wide = np.zeros_like(worth) if spread is None else spread
         p: Numbers = compiled.weigh(worth[None, :], wide[None, :], none=shown.none)[0]
         return p
+    if compiled.stranger:
+        return standing(proposal.told, allowed)
     table = pa.table({name: [value] for name, value in proposal.row.items()})
     every = None if spread is None else spread[None, :]
     told = asked(

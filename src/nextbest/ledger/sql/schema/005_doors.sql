@@ -25,4 +25,7 @@ CREATE TABLE alarm (
   why TEXT NOT NULL, by TEXT NOT NULL, ts INTEGER NOT NULL
 ) STRICT;
 
+-- Whether a channel is dead: what was sent last, what failed since.
+CREATE INDEX outbox_tried ON outbox (status, channel, changed_ts) WHERE status IN ('sent', 'retry', 'expired');
+
 PRAGMA user_version = 5;
