@@ -75,22 +75,35 @@ class SquareCB:
         return with_floor(p, eligible, self.explore) if self.explore else p * (k > 0)
 
     def _alone(self, worth: Numbers, spread: Numbers, none: int) -> Numbers | None:
-        """Give the same for one subject to whom everything is open, in a third of the time; None where it is not so."""
-        best = int(worth.argmax())
-        best = none % len(worth) if worth[none] >= worth[best] else best
-        gap, squares, k = worth[best] - worth, spread * spread, len(worth)
-        if not np.maximum.reduce(gap) < 1e150:
+        """Give the same for one subject to whom everything is open, in a fifth of the time; None where it is not so.
+
+        p[a] = 1 / (k + gamma * gap) is share / (gap + k * share) with share = 1 / gamma; one product gives the sums of p
+        and of p * spread^2 over all but the best.
+        """
+        best, k = int(worth.argmax()), len(worth)
+        best = none % k if worth[none] >= worth[best] else best
+        gap = worth[best] - worth
+        if not gap[gap.argmax()] < 1e150:
             return None
-        if not np.maximum.reduce(squares) > 0:
-            squares = np.full(k, gap.var())
-        error, p = float(squares[best]), np.empty(k)
-        for again in range(_PASSES, -1, -1):
-            np.multiply(gap, self.eagerness * math.sqrt(8 * k / max(error, 1e-300)), out=p)
-            p += k
+        sums = np.ones((2, k))
+        np.multiply(spread, spread, out=sums[1])
+        if not sums[1, best] > 0 and not sums[1].any():
+            off = gap - float(sums[0] @ gap) / k
+            sums[1] = off @ off / k
+        own = error = float(sums[1, best])
+        sums[:, best] = 0.0
+        p, share, others = np.empty(k), 0.0, 0.0
+        for _ in range(_PASSES + 1):
+            share = math.sqrt(max(error, 1e-300) / (8 * k)) / self.eagerness
+            np.add(gap, k * share, out=p)
             np.reciprocal(p, out=p)
-            p[best] = 0.0
-            p[best] = 1.0 - np.add.reduce(p)
-            error = float(p @ squares) if again else error
+            others, squares = (sums @ p).tolist()
+            others *= share
+            before, error = error, squares * share + (1.0 - others) * own
+            if abs(error - before) <= 1e-12 * before:  # as where all spreads are alike: there is nothing more to find
+                break
+        p *= share
+        p[best] = 1.0 - others
         return p
 
     def _by_error(self, gap: Numbers, spread: Numbers, k: Numbers, rows: Any, best: Any) -> Numbers:  # noqa: ANN401

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MASK = (1 << 64) - 1
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _KEYS = tuple(((i * 0x9E3779B97F4A7C15) & _MASK, (i * 0xBB67AE8584CAA73B) & _MASK) for i in range(10))
+_MIDDLE, _LAST = _KEYS[1:-1], _KEYS[-1][0]
 
 
 def seed(first: tuple[str, ...], more: Iterable[str] = ()) -> int:
@@ -46,9 +47,11 @@ def fingerprint(subject_id: str) -> tuple[int, int]:
 
 def uniform(seed: int, words: tuple[int, int]) -> float:
     """Give the number of `draw.uniforms` for one subject."""
-    a, b = 1, 0
     c, d = words
-    for key, other in _KEYS:
+    x, y = _M0, c * _M1  # the counter's first two words are 1 and 0
+    a, b, c, d = (y >> 64) ^ seed, y & _MASK, d, x
+    for key, other in _MIDDLE:
         x, y = a * _M0, c * _M1
         a, b, c, d = (y >> 64) ^ b ^ ((seed + key) & _MASK), y & _MASK, (x >> 64) ^ d ^ other, x & _MASK
-    return (a >> 11) * 2.0**-53
+    # Of the last round only the first word is asked for.
+    return (((c * _M1 >> 64) ^ b ^ ((seed + _LAST) & _MASK)) >> 11) * 2.0**-53
