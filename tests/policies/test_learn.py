@@ -298,3 +298,44 @@ def test_what_the_caller_chose_itself_teaches_nothing(ledger: Ledger, clock: Clo
     assert counted(found) == (pytest.approx(2.0), pytest.approx(2.0))
     assert found is not None
     assert not any("chosen" in column for column in found.state.subject.columns)
+
+
+def test_silence_counts_as_soon_as_answers_usually_come(ledger: Ledger, clock: Clock) -> None:
+    """Where answers come within a minute, silence of two hours counts nearly whole; in the end the steps are gone."""
+    play = ledger.config.plays["win_back"]
+    log(ledger, [shown(i, "a" if i % 2 else "b") for i in range(400)])
+    clock.now = NOW + timedelta(hours=2)
+    outcomes.record(ledger, [click(i, hours=1 / 60) for i in range(20)])
+    assert counted(learn.advance(ledger, play)) == (20 + 380 / 2, 20)  # too few answers to know how soon they come
+    outcomes.record(ledger, [click(i, hours=1 / 60) for i in range(20, 100)])
+    found = learn.advance(ledger, play)
+    n, answered = counted(found)
+    assert answered == 100
+    assert n == pytest.approx(100 + 300 * 102 / 104, abs=1)
+    assert found is not None
+    assert found.cursor.delays == (100, 0, 0, 0)
+    again = learn.advance(ledger, play)
+    assert again is not None
+    assert again.number == found.number
+    clock.now = NOW + timedelta(hours=30)
+    outcomes.record(ledger, [click(150, hours=9), click(900, hours=29)])
+    assert counted(learn.advance(ledger, play)) == (400, 101)
+
+
+def test_a_new_action_is_not_taken_for_better_than_an_old_one(ledger: Ledger, clock: Clock) -> None:
+    """Two actions that are answered alike, one shown for a day and one for an hour, are believed to be alike."""
+    play = ledger.config.plays["win_back"]
+    random = np.random.default_rng(60_606)
+    old = [shown(i, "a", hours=-24 * float(random.random())) for i in range(1500)]
+    new = [shown(i, "b", hours=-float(random.random())) for i in range(1500, 3000)]
+    log(ledger, old + new)
+    clock.now = NOW
+    when = {int(d.decision_id[1:]): (d.ts - NOW) / timedelta(hours=1) for d in old + new}
+    yes = [i for i in range(3000) if random.random() < 0.1]
+    came = {i: when[i] + 0.05 * float(random.exponential()) for i in yes}
+    outcomes.record(ledger, [click(i, hours=h) for i, h in came.items() if h < 0])
+    found = learn.advance(ledger, play)
+    assert found is not None
+    mean, spread = found.state.response({"age": 3.0, "orders_30d": 1.0}, BOTH)
+    assert mean == pytest.approx([0.1, 0.1], abs=0.03)
+    assert spread.max() < 0.02

@@ -34,7 +34,9 @@ class Cursor:
     """How far a state has learnt: `outcomes` and `events` are the numbers of the last rows that were read.
 
     `closed` says per step of waiting up to when decisions have passed it (microseconds UTC). `segments` are those whose
-    events were read; `erased` counts the erasures that the state knows of.
+    events were read; `erased` counts the erasures that the state knows of. `delays` counts the answers that came within
+    each step of waiting; `shares` says how much of a row silence counts for at each (none: evenly), as was last settled
+    from `settled` answers.
     """
 
     closed: tuple[int, ...] = ()
@@ -42,6 +44,9 @@ class Cursor:
     events: int = 0
     segments: tuple[str, ...] = ()
     erased: int = 0
+    delays: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
+    settled: int = 0
 
 
 class Stored(NamedTuple):

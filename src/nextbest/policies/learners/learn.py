@@ -1,11 +1,13 @@
 """Learn from the log: an answer counts at once, silence counts for as much of its time as has gone by.
 
-A pending decision is not a no. Were it left out until its time is up while answers count at once, every young play
-would look as if everybody answered. So a decision without an answer counts for a quarter of a row after 1/512 of its
-`goal_days`, for another after 1/64 and after 1/8, and whole when its time is up: as if delays were spread evenly over
-those orders of magnitude, which leaves the comparison of actions alone unless their delays differ. An answer makes the
-decision a whole yes, and puts right what was counted of it before, also when it comes late; the sums that are left in
-the end know nothing of the steps.
+A pending decision is not a no. Were it left out until its time is up while answers count at once, every young action
+would look as if everybody answered. So silence counts as far as answers would have come by then: in steps, after 1/512,
+1/64 and 1/8 of `goal_days` and whole when the time is up, each by the share of the play's answers that came within it
+(for small chances p, p F / (p F + F) is p again, F being the share that has come). Until 30 answers have come the four
+shares are even; they are settled again whenever the answers have doubled, and the log is then learnt from the
+beginning. The answers of young decisions are the quick ones: a play younger than its `goal_days` counts silence rather
+too early than too late. An answer makes the decision a whole yes, and puts right what was counted of it before, also
+when it comes late; the sums that are left in the end know nothing of the steps.
 
 Degraded decisions, shadows and replays teach nothing, nor does what was decided in hindsight or for a machine, nor what
 the caller chose itself as business as usual: why it chose that may be why the person answered, and the log does not
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from nextbest import registry
@@ -29,6 +32,7 @@ from nextbest.policies.learners.storing import from_bytes, to_bytes, version_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from nextbest.ledger import Ledger
     from nextbest.types import Play
@@ -37,6 +41,9 @@ NAME = "linear"
 _MOST = 5_000  # decisions, and answers, at a time
 _DAY = 86_400_000_000
 STEPS = (1 / 512, 1 / 64, 1 / 8, 1.0)  # of the time that an answer has
+_ENOUGH = 30  # answers, to say how soon they come: a share is then known to a tenth
+_PARTS = 1024
+_MOVED = 0.05  # of a row: a smaller change is not worth learning the log again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +86,18 @@ def advance(ledger: Ledger, play: Play, known: Learnt | None = None) -> Learnt |
     with ledger.journal.read() as connection:
         erased = learning.erasures(connection)
         afresh = before is None or before.state.settings != settings or before.cursor.erased != erased
-        base = Learnt(number=0, state=settings.start(), cursor=Cursor(erased=erased)) if afresh else before
-        if base is None or (not afresh and alarms.stands(connection, play.name)):
+        kept = Cursor() if before is None else before.cursor
+        base = _nothing(settings, replace(Cursor(erased=erased), shares=kept.shares, settled=kept.settled))
+        base = base if afresh or before is None else before
+        if not afresh and alarms.stands(connection, play.name):
             return before
         after, answered = _all(ledger, connection, play, base, afresh=afresh)
+        settled = _settled(after.cursor)
+        if settled.shares != after.cursor.shares:
+            afresh = True
+            again = replace(Cursor(erased=erased), shares=settled.shares, settled=settled.settled)
+            after, answered = _all(ledger, connection, play, _nothing(settings, again), afresh=True)
+        after = replace(after, cursor=replace(after.cursor, settled=settled.settled))
     if not after.lessons and not _is_far(before, after):
         return before
     body = to_bytes(after.state)
@@ -96,6 +111,28 @@ def advance(ledger: Ledger, play: Play, known: Learnt | None = None) -> Learnt |
     if not learning.publish(ledger, play.name, stored, answered, afresh=afresh):
         return newest(ledger, play)
     return replace(after, number=stored.number, state=replace(after.state, version=stored.version))
+
+
+def _nothing(settings: Linear, cursor: Cursor) -> Learnt:
+    """Give the state before any decision."""
+    return Learnt(number=0, state=settings.start(), cursor=cursor)
+
+
+def _settled(cursor: Cursor) -> Cursor:
+    """Give how much silence counts for at each step, and from how many answers; anew when there are twice as many."""
+    many = sum(cursor.delays)
+    if many < max(_ENOUGH, 2 * cursor.settled):
+        return cursor
+    # As if one answer had come in each before; in parts of 1024, so that the shares of a row add up to exactly 1.
+    found = [(n + 1) * _PARTS // (many + len(STEPS)) / _PARTS for n in cursor.delays[:-1]]
+    new = (*found, 1.0 - sum(found))
+    so_far = zip(accumulate(new), accumulate(_shares(cursor)), strict=True)
+    moved = max(abs(a - b) for a, b in so_far) > _MOVED
+    return replace(cursor, shares=new if moved else cursor.shares, settled=many)
+
+
+def _shares(cursor: Cursor) -> tuple[float, ...]:
+    return cursor.shares or (1 / len(STEPS),) * len(STEPS)
 
 
 def _all(
@@ -132,31 +169,39 @@ def _step(
     window = round(play.goal_days * _DAY)
     found, cursor = learning.arrivals(ledger, connection, (play.name, play.goal), base.cursor, most=_MOST)
     answers: dict[str, Seen] = {}
+    came: dict[str, int] = {}
     for arrival in found:
         decision = learning.answered(connection, play.name, arrival, window=window)
         if decision is not None and decision.decision_id not in counted and _teaches(decision):
             answers[decision.decision_id] = decision
+            came.setdefault(decision.decision_id, arrival.ts - decision.ts)
     for name in () if afresh else learning.learnt(connection, answers):
-        del answers[name]
-    passed = base.cursor.closed or (0,) * len(STEPS)
-    lessons = [lesson for d in answers.values() for lesson in _yes(play, d, passed)]
+        del answers[name], came[name]
+    passed, shares = base.cursor.closed or (0,) * len(STEPS), _shares(base.cursor)
+    lessons = [lesson for d in answers.values() for lesson in _yes(play, d, passed, shares)]
     closed = []
-    for since, step in zip(passed, STEPS, strict=True):
+    for since, step, share in zip(passed, STEPS, shares, strict=True):
         rows, reached = _waited(connection, play, since, until - round(step * window))
         closed.append(reached)
         known = set() if afresh else learning.learnt(connection, (row.decision_id for row in rows))
         silent = (d for d in rows if d.decision_id not in known | answers.keys() | counted and _teaches(d))
-        lessons += [_lesson(play, d, 0.0, share=1 / len(STEPS)) for d in silent]
+        lessons += [_lesson(play, d, 0.0, share=share) for d in silent]
     state = base.state.learnt(lessons)
-    after = replace(
-        base, state=state, cursor=replace(cursor, closed=tuple(closed)), lessons=base.lessons + len(lessons)
-    )
-    return after, set(answers)
+    cursor = replace(cursor, closed=tuple(closed), delays=_delays(base.cursor, came.values(), window))
+    return replace(base, state=state, cursor=cursor, lessons=base.lessons + len(lessons)), set(answers)
 
 
-def _yes(play: Play, d: Seen, passed: tuple[int, ...]) -> list[Lesson]:
+def _delays(cursor: Cursor, came: Iterable[int], window: int) -> tuple[int, ...]:
+    """Give how many answers have come within each step and not within the one before, these among them."""
+    counts = list(cursor.delays or (0,) * len(STEPS))
+    for delay in came:
+        counts[next((i for i, step in enumerate(STEPS) if delay <= step * window), -1)] += 1
+    return tuple(counts)
+
+
+def _yes(play: Play, d: Seen, passed: tuple[int, ...], shares: tuple[float, ...]) -> list[Lesson]:
     """Give what makes a decision a whole yes: the part that was counted as silent changes, the rest is new."""
-    counted = sum(d.ts < since for since in passed) / len(STEPS)
+    counted = sum(share for since, share in zip(passed, shares, strict=True) if d.ts < since)
     changed = [_lesson(play, d, 1.0, share=counted, again=True)] if counted else []
     return [*changed, _lesson(play, d, 1.0, share=1 - counted)] if counted < 1 else changed
 
