@@ -102,16 +102,16 @@ def ingest(
 
 
 def fit(ledger: Ledger, recipe: Recipe | str, *, as_of: When = None, **settings: Any) -> Fitted:  # noqa: ANN401
-    """Learn a recipe from what was known before `as_of` (default: the end of the data), and keep it if it is sound.
+    """Learn a recipe from what was known before `as_of` (default: the end of the data); if it is sound, it serves.
 
     A recipe without enough data is not an error: `fitted.report.status` is `not_enough_data` and says what is missing.
     """
-    from nextbest.models import store
+    from nextbest.models import serving
 
     made = _recipe(ledger, recipe, settings)
     fitted = made.fit(ledger, as_of=_moment(ledger, as_of))
     if fitted.report.status == "ok":
-        store.save(ledger, fitted)
+        serving.publish(ledger, fitted, why="fitted")
     return fitted
 
 

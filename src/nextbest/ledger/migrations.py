@@ -21,6 +21,7 @@ STEPS: tuple[str, ...] = (
     "schema/004_learning.sql",
     "schema/005_doors.sql",
     "schema/006_rollout.sql",
+    "schema/007_published.sql",
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nextbest.errors import DataError
+from nextbest.ledger.republished import described
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
 from nextbest.ledger.workspace import new_id
@@ -24,10 +25,13 @@ _FILE = "published.sql"
 _PER_COMMIT = 20_000  # so that nobody waits long behind a publication of millions
 
 
-def publish(ledger: Ledger, recipe: str, model_id: str, as_of: datetime, table: pa.Table) -> int:
+def publish(
+    ledger: Ledger, recipe: str, model_id: str, as_of: datetime, table: pa.Table, *, state: str | None = None
+) -> int:
     """Replace what serving knows from a recipe by a table (`subject_id` and prediction columns); gives the rows.
 
-    Readers see the old predictions until all new ones are durable, then all new ones.
+    Readers see the old predictions until all new ones are durable, then all new ones. With the *state* that the data
+    had before they were read (`republished.state`), the table can be read back whole.
     """
     if "subject_id" not in table.column_names:
         raise DataError(f"The predictions of '{recipe}' have no column 'subject_id'.")
@@ -35,7 +39,8 @@ def publish(ledger: Ledger, recipe: str, model_id: str, as_of: datetime, table: 
     for batch in table.to_batches(max_chunksize=_PER_COMMIT):
         rows = [(row.pop("subject_id"), recipe, generation, _json(row)) for row in batch.to_pylist()]
         ledger.journal.write(partial(_insert, rows=rows))
-    row = (recipe, generation, model_id, to_micros(as_of), to_micros(ledger.clock()))
+    exact = None if state is None else described(table, state)
+    row = (recipe, generation, model_id, to_micros(as_of), to_micros(ledger.clock()), exact)
     ledger.journal.write(partial(_switch, row=row))
     given: int = table.num_rows
     return given
@@ -74,7 +79,7 @@ def _insert(connection: sqlite3.Connection, rows: list[tuple[str, str, str, str]
     connection.executemany(load(_FILE, "insert"), rows)
 
 
-def _switch(connection: sqlite3.Connection, row: tuple[str, str, str, int, int]) -> None:
+def _switch(connection: sqlite3.Connection, row: tuple[str, str, str, int, int, str | None]) -> None:
     connection.execute(load(_FILE, "switch"), row)
     stale = connection.execute(load(_FILE, "stale_generations"), row[:2]).fetchall()
     connection.execute(load(_FILE, "stale"), (_json([generation for (generation,) in stale]),))

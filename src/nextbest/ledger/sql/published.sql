@@ -5,9 +5,9 @@ INSERT INTO published (subject_id, recipe, generation, body) VALUES (?, ?, ?, ?)
 ON CONFLICT (subject_id, recipe, generation) DO UPDATE SET body = excluded.body;
 
 -- name: switch
-INSERT INTO publication (recipe, generation, model_id, as_of, ts) VALUES (?, ?, ?, ?, ?)
+INSERT INTO publication (recipe, generation, model_id, as_of, ts, exact) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (recipe) DO UPDATE SET generation = excluded.generation, model_id = excluded.model_id,
-  as_of = excluded.as_of, ts = excluded.ts;
+  as_of = excluded.as_of, ts = excluded.ts, exact = excluded.exact;
 
 -- name: stale
 DELETE FROM published WHERE generation IN (SELECT value FROM json_each(?));
@@ -26,3 +26,20 @@ WHERE p.subject_id = ? ORDER BY p.recipe;
 SELECT p.body, p.recipe, g.model_id, g.ts FROM published AS p
 JOIN publication AS g ON g.recipe = p.recipe AND g.generation = p.generation
 WHERE p.subject_id = ? ORDER BY p.recipe;
+
+-- name: confirm
+UPDATE publication SET ts = ? WHERE recipe = ?;
+
+-- name: exact
+SELECT generation, exact FROM publication WHERE recipe = ? AND model_id = ? AND as_of = ?;
+
+-- name: of_generation
+SELECT subject_id, body FROM published WHERE generation = ? ORDER BY subject_id;
+
+-- name: segments_read
+SELECT segment_id FROM segment WHERE kind <> 'decision' ORDER BY segment_id;
+
+-- name: rows_read
+SELECT (SELECT coalesce(max(seq), 0) FROM event), (SELECT count(*) FROM event),
+  (SELECT count(*) FROM merge WHERE undone_ts IS NULL), (SELECT count(*) FROM merge), (SELECT count(*) FROM erased),
+  (SELECT coalesce(max(rowid), 0) FROM outcome), (SELECT count(*) FROM outcome);
