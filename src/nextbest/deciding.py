@@ -101,7 +101,7 @@ def write(
     Gives per proposal its decisions; with an idempotency key that came before, its first reply as bytes, or a
     `ConflictError`. A first reply is kept in the same commit, as `encode` gives it.
     """
-    return ledger.journal.submit(lambda connection: _written(ledger, using, connection, group, encode))
+    return ledger.journal.submit(lambda connection: _written(ledger, using, connection, group, encode), decides=True)
 
 
 def _written(

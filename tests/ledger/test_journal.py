@@ -7,13 +7,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from nextbest.errors import LedgerError
-from nextbest.ledger import Ledger, create, migrations, open_ledger
+from nextbest.ledger import Ledger, create, faults, migrations, open_ledger
+from nextbest.ledger.journal import Journal
 from nextbest.ledger.statements import script
 from nextbest.ledger.workspace import digest, new_id
 
@@ -244,3 +246,50 @@ def test_ids_sort_by_time_and_fit_everywhere() -> None:
     assert len(set(ids)) == 1000
     assert [i[:18] for i in ids] == sorted(i[:18] for i in ids)
     assert all(len(i) <= 64 and set(i) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-") for i in ids)
+
+
+def test_a_writer_that_fails_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever breaks in the writing thread, those who wait hear of it, it is logged, and the next write is done."""
+    journal = Journal(tmp_path / "journal.db")
+
+    def broken(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    with faults.injected("commit", broken), pytest.raises(LedgerError, match="a bug"):
+        journal.write(lambda connection: connection.execute("SELECT 1").fetchone())
+    assert "goes on" in caplog.text
+    assert journal.write(lambda connection: connection.execute("SELECT 2").fetchone()) == (2,)
+    journal.close()
+
+
+def test_a_writer_that_ended_is_started_again(tmp_path: Path) -> None:
+    """A writing thread that is gone is replaced by the next write."""
+    journal = Journal(tmp_path / "journal.db")
+    gone = threading.Thread(target=lambda: None)
+    gone.start()
+    gone.join()
+    journal._thread = gone
+    assert journal.write(lambda connection: connection.execute("SELECT 2").fetchone()) == (2,)
+    journal.close()
+
+
+def test_the_mark_stays_through_decisions_only(tmp_path: Path) -> None:
+    """A write changes the mark, unless it says that it only decides; while a write is under way there is no mark."""
+    journal = Journal(tmp_path / "journal.db")
+    marks = [journal.mark()]
+    for decides in (True, False):
+        journal.submit(lambda connection: connection.execute("SELECT 1"), decides=decides).result()
+        marks.append(_settled(journal))
+    seen: list[int | None] = []
+    journal.submit(lambda _: seen.append(journal.mark())).result()
+    assert (marks[0] == marks[1], marks[1] == marks[2], seen) == (True, False, [None])
+    journal.close()
+
+
+def _settled(journal: Journal) -> int:
+    """Give the mark once the writing thread has come to rest."""
+    until = time.monotonic() + 5
+    while (mark := journal.mark()) is None and time.monotonic() < until:
+        time.sleep(0.001)
+    assert mark is not None
+    return mark

@@ -11,7 +11,7 @@ import pytest
 
 from nextbest.features.build import vector
 from nextbest.features.sets import feature_set
-from nextbest.ledger import events, identities, published, workspace
+from nextbest.ledger import events, identities, published, tail, workspace
 from nextbest.policies.live.ask import Ask
 from nextbest.policies.live.engine import Engine
 from nextbest.policies.live.memory import Memory
@@ -153,3 +153,27 @@ def test_someone_new_is_served_what_was_published_and_is_exact_from_then_on(ledg
     while not memory.histories.has("v1") and time.monotonic() < until:
         time.sleep(0.01)
     assert memory(ledger, "v1", ("page_views_7d",), {}).features["page_views_7d"] == 1.0
+
+
+def test_what_is_kept_of_predictions_is_what_was_published_last(ledger: Ledger) -> None:
+    """A new publication, and the joining of two ids, are served from the next request on, ever so often."""
+    memory = Memory(ledger)
+    for value in (0.25, 0.75):
+        table = pa.table({"subject_id": ["v1"], "churn_probability": [value]})
+        published.publish(ledger, "churn", f"m{value}", NOW, table)
+        said = [memory(ledger, "v1", (), {}) for _ in range(3)]
+        assert [s.features["churn_probability"] for s in said] == [value] * 3
+        assert said[0].versions == {"churn": f"m{value}"}
+    identities.merge(ledger, "v1", "v2", why="logged in")
+    assert memory(ledger, "v1", (), {}).subject_id == "v2"
+
+
+def test_another_process_is_heard_within_a_moment(ledger: Ledger) -> None:
+    """What another process publishes is served a moment later."""
+    memory = Memory(ledger)
+    published.publish(ledger, "churn", "m1", NOW, pa.table({"subject_id": ["v1"], "churn_probability": [0.25]}))
+    assert memory(ledger, "v1", (), {}).features["churn_probability"] == 0.25
+    with workspace.open_ledger(ledger.path, clock=ledger.clock) as other:
+        published.publish(other, "churn", "m2", NOW, pa.table({"subject_id": ["v1"], "churn_probability": [0.5]}))
+    time.sleep(2 * tail.LOOK_S)
+    assert memory(ledger, "v1", (), {}).features["churn_probability"] == 0.5

@@ -1,7 +1,8 @@
 """Events of the subjects that were asked for lately, in memory: features as of now in microseconds, exact.
 
     first asked for     read from segments and journal (milliseconds), and kept
-    a new event         added when it is next looked at: what is served counts it at once
+    a new event         added when it is next looked at: what is served counts it at once, that of another process
+                        within a twentieth of a second
     merged, erased,     forgotten, and read again when it is next asked for
     corrected, loaded
 
@@ -58,6 +59,7 @@ class Histories:
         self._present: frozenset[str] = frozenset()
         self._features: dict[str, Feature] = {}
         self._stamp: tail.Stamp | None = None
+        self._due = tail.Look(ledger.journal).due
         self._people: tuple[int, int, int] = (0, 0, 0)
 
     def has(self, subject_id: str) -> bool:
@@ -71,7 +73,8 @@ class Histories:
         Names that are no features of the workspace are left out. Raises `LedgerError` when events cannot be read.
         """
         with self._lock:
-            self._look()
+            if self._due():
+                self._look()
             wanted = [self._features[name] for name in names if name in self._features]
             kept = self._kept.get(subject_id)
             if wanted and kept is not None:

@@ -122,6 +122,8 @@ class Journal:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._asked = self._done = 0
+        self._counting = threading.Lock()
         self._folder = _Folder(self)
         with _errors(file):
             connection = self._connect()
@@ -139,9 +141,20 @@ class Journal:
             raise LedgerError("A write was asked for inside a write. Use the connection that the function was given.")
         return self.submit(fn).result()
 
-    def submit(self, fn: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        """Queue *fn* for the next commit group; the future resolves after the commit."""
-        return self._put(fn)
+    def submit(self, fn: Callable[[sqlite3.Connection], T], *, decides: bool = False) -> Future[T]:
+        """Queue *fn* for the next commit group; the future resolves after the commit.
+
+        *decides* says that it writes decisions only, so that what is known of subjects stays as it is (`mark`).
+        """
+        return self._put(fn, decides=decides)
+
+    def mark(self) -> int | None:
+        """Give a number that stays while this process writes nothing but decisions; None while something is under way.
+
+        What was read under a number stands while it is given again, but for what other processes write.
+        """
+        asked = self._asked
+        return asked if asked == self._done else None
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -190,16 +203,24 @@ class Journal:
         while not self._readers.empty():
             self._readers.get().close()
 
-    def _put(self, work: Callable[[sqlite3.Connection], Any] | _Checkpoint) -> Future[Any]:
+    def _put(self, work: Callable[[sqlite3.Connection], Any] | _Checkpoint, *, decides: bool = False) -> Future[Any]:
         future: Future[Any] = Future()
         with self._lock:
             if self._closed:
                 raise LedgerError(f"The journal {self.file} is closed.")
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # whatever ended it, writing goes on
                 self._thread = threading.Thread(target=self._run, name="nextbest-journal", daemon=True)
                 self._thread.start()
+            if not decides:
+                self._asked += 1
+                future.add_done_callback(self._count)
             self._queue.put((work, future))
         return future
+
+    def _count(self, future: Future[Any]) -> None:
+        del future
+        with self._counting:
+            self._done += 1
 
     def _connect(self) -> Connection:
         connection = sqlite3.connect(
@@ -255,7 +276,9 @@ class Journal:
                 with turns.turn():
                     self._serve(connection, work)
                 self._folder.wake()
-            except (sqlite3.Error, OSError) as error:
+            except BaseException as error:  # noqa: BLE001 (who waits must hear of it, and writing goes on)
+                if not isinstance(error, sqlite3.Error | OSError):
+                    _logger.critical("The journal's writing thread failed and goes on: %s", type(error).__name__)
                 _fail(work, error)
             if stop:
                 break
@@ -310,7 +333,7 @@ def _step(connection: Connection, fn: Callable[[sqlite3.Connection], Any]) -> tu
     return result, None
 
 
-def _fail(group: list[_Work], error: Exception) -> None:
+def _fail(group: list[_Work], error: BaseException) -> None:
     """Tell every caller of the group that nothing of it was kept."""
     for _, future in group:
         if not future.done():

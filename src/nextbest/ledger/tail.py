@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,31 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
 
+    from nextbest.ledger.journal import Journal
+
 _FILE = "tail.sql"
 _MOST = 10_000  # more new events than this between two looks: reading them again is as quick
+
+
+LOOK_S = 0.05  # what another process writes is seen this much later
+
+
+class Look:
+    """Says when the journal has to be looked at again: after own writes at once, for those of others now and then."""
+
+    def __init__(self, journal: Journal, *, every_s: float = LOOK_S) -> None:
+        self._journal = journal
+        self._every = every_s
+        self._mark: int | None = None
+        self._at = -every_s
+
+    def due(self) -> bool:
+        """Say whether to look now; who is told so looks before asking again."""
+        mark, now = self._journal.mark(), time.monotonic()
+        if mark is not None and mark == self._mark and now - self._at < self._every:
+            return False
+        self._mark, self._at = mark, now
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +57,12 @@ def stamp(connection: sqlite3.Connection) -> Stamp:
     """Give the stamp of now, in a few microseconds."""
     permissions, segments, last = connection.execute(load(_FILE, "stamp")).fetchone()
     return Stamp(permissions=permissions, segments=segments, last=last)
+
+
+def publications(connection: sqlite3.Connection) -> tuple[int, str]:
+    """Give what changes when something is published, or somebody is merged, taken apart or erased."""
+    permissions, published = connection.execute(load(_FILE, "publications")).fetchone()
+    return permissions, published
 
 
 def people(connection: sqlite3.Connection) -> tuple[int, int, int]:

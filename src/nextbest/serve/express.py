@@ -149,8 +149,8 @@ class Express:
     async def _proposed(self, ask: deciding.Ask) -> deciding.Proposal:
         """Rank in the loop what has been cheap lately, and in a thread what may have to compute features.
 
-        In a thread, what counts is the work that it did: on a busy machine, waiting looks like work. In the loop, asking
-        how much work was done costs more than a little ranking does; what took long there has to prove itself again.
+        In a thread, what counts is the work that it did: on a busy machine, waiting looks like work. In the loop,
+        asking how much work was done costs too much; what took long there has to prove itself again.
         """
         play = ask.play
         if self._cheap[play] < PROOF:

@@ -4,6 +4,10 @@
 SELECT (SELECT value FROM counter WHERE name = 'consent'), (SELECT count(*) FROM segment),
   (SELECT coalesce(max(seq), 0) FROM event);
 
+-- name: publications
+SELECT (SELECT value FROM counter WHERE name = 'consent'),
+  (SELECT coalesce(group_concat(recipe || ' ' || generation || ' ' || ts), '') FROM publication);
+
 -- name: people
 SELECT (SELECT count(*) FROM merge WHERE undone_ts IS NULL), (SELECT count(*) FROM merge),
   (SELECT count(*) FROM erased);

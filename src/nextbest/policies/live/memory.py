@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest.errors import LedgerError
 from nextbest.features.histories import Histories
+from nextbest.ledger import tail
 from nextbest.policies.columns import RECIPE_OF
 from nextbest.policies.live.known import Known
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from nextbest.ledger import Ledger
 
 COUNTERS = {f"{what}_{days}d": (what, days) for what in ("contacts", "decisions") for days in (1, 7, 30)}
+_Said = tuple[str, "dict[str, Any]", "dict[str, str]", "tuple[str, ...]"]
+_MINUTE = timedelta(minutes=1)  # how old a prediction may be is a matter of days
+_MOST = 50_000  # subjects whose predictions are kept
 _WAITING = 1_000  # subjects to be read; more would be served long after they were asked for
 _log = logging.getLogger("nextbest")
 
@@ -34,23 +37,48 @@ class Memory:
 
     def __init__(self, ledger: Ledger) -> None:
         self.histories = Histories(ledger)
+        self._ledger = ledger
+        self._lock = threading.Lock()
+        self._due = tail.Look(ledger.journal).due
+        self._stamp: tuple[int, str] | None = None
+        self._kept: dict[str, tuple[_Said, datetime]] = {}
         self._cold: queue.Queue[str] = queue.Queue(maxsize=_WAITING)
         self._thread: threading.Thread | None = None
 
     def __call__(self, ledger: Ledger, subject_id: str, wanted: Collection[str], context: Mapping[str, Any]) -> Known:
         """Give what is known now; *wanted* are the columns that the play asks for. Raises `LedgerError`."""
-        from nextbest.ledger import identities, published
-
         now = ledger.clock()
-        oldest = now - timedelta(days=ledger.config.server.stale_after_days)
-        with ledger.journal.read() as connection:
-            subject = identities.known_as(connection, ledger.secret, subject_id)
-            values, versions, stale = published.fresh(connection, subject, oldest=oldest)
-            counted = _counted(connection, subject, wanted, now)
+        subject, values, versions, stale = self._said(subject_id, now)
+        counted = _counted(ledger, subject, wanted, now)
         said = RECIPE_OF.keys() & values.keys()  # a recipe may say what is a feature too: it is the newer word
         names = [n for n in wanted if n not in COUNTERS and n not in context and n not in said]
         features = {**values, **self._features(subject, names, values, now), **counted}
         return Known(subject_id=subject, features=features, versions=versions, stale=stale)
+
+    def _said(self, subject_id: str, now: datetime) -> _Said:
+        """Give the subject's own id, and what is published of it; kept while nothing of that changes."""
+        from nextbest.ledger import identities, published
+
+        with self._lock:  # nobody is served what was kept while another thread finds that it no longer stands
+            if self._due():
+                with self._ledger.journal.read() as connection:
+                    stamp = tail.publications(connection)
+                if stamp != self._stamp:
+                    self._stamp, self._kept = stamp, {}
+            kept = self._kept
+        found = kept.get(subject_id)
+        if found is not None and abs(now - found[1]) < _MINUTE:
+            return found[0]
+        oldest = now - timedelta(days=self._ledger.config.server.stale_after_days)
+        with self._ledger.journal.read() as connection:
+            before = tail.publications(connection)
+            subject = identities.known_as(connection, self._ledger.secret, subject_id)
+            said = (subject, *published.fresh(connection, subject, oldest=oldest))
+        if before == self._stamp and said[1]:  # of whom nothing is published, more may be found out any time
+            if len(kept) >= _MOST:
+                kept.clear()
+            kept[subject_id] = said, now
+        return said
 
     def _features(
         self, subject: str, names: Collection[str], published: Mapping[str, Any], now: datetime
@@ -85,15 +113,16 @@ class Memory:
                 _log.error("decide: events could not be read: %s", type(error).__name__)
 
 
-def _counted(
-    connection: sqlite3.Connection, subject: str, wanted: Collection[str], now: datetime
-) -> dict[str, float | None]:
+def _counted(ledger: Ledger, subject: str, wanted: Collection[str], now: datetime) -> dict[str, float | None]:
     """Give the counters that are wanted: live contacts, and live decisions made one by one, of the last days."""
     from nextbest.ledger import contacts, decisions
 
     found: dict[str, float | None] = {}
-    for name in wanted:
-        if name in COUNTERS:
+    names = COUNTERS.keys() & wanted
+    if not names:
+        return found
+    with ledger.journal.read() as connection:
+        for name in names:
             what, days = COUNTERS[name]
             since = now - timedelta(days=days)
             counter = contacts.count if what == "contacts" else decisions.count
