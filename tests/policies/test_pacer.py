@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.policies.conftest import NOW, subjects
 
 from nextbest.ledger import spent
 from nextbest.policies.decide import decide_bulk
+from nextbest.policies.live.ask import Ask
+from nextbest.policies.live.engine import Engine
+from nextbest.policies.live.known import Known
 from nextbest.policies.pacer import BURST, SLOTS, Pacer, Paces, pace_of, pacer_for
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nextbest.ledger import Ledger
+    from nextbest.types import Decision
 
 BUDGET = 1_000.0
 HOURS = np.arange(24)
@@ -140,3 +145,50 @@ def test_a_transaction_asks_for_a_price_once(workspace: Callable[..., Ledger]) -
     fresh, free, high, again = ledger.journal.write(book)
     assert free == 0
     assert 0 < fresh < 0.1 < high == again
+
+
+LIVE = """[
+  { id = "call", channel = "phone", class = "internal", cost = 3.0, assumed_log_odds = 0.8 },
+  { id = "task", class = "internal", cost = 0.1, assumed_log_odds = 0.3 },
+]"""
+KNOWN = Known(subject_id="s1", features={"churn_probability": 0.5, "predicted_clv": 40.0}, versions={})
+
+
+def live_choice(ledger: Ledger, i: int) -> Decision:
+    """Give one live decision for somebody of whom predictions are known."""
+    engine = Engine(ledger, know=lambda *_: KNOWN)
+    return engine.decide(Ask(play="win_back", subject_id="s1", request_id=f"r{i}"))[0]
+
+
+def chances(made: Decision) -> dict[str, float]:
+    """Give the logged probability of every candidate."""
+    return {c.action_id: c.choice_probability for c in made.candidates}
+
+
+def test_money_spent_too_fast_has_its_price_in_live_chances(workspace: Callable[..., Ledger]) -> None:
+    """What the log says was spent turns the next live decision from a dear action to a cheap one; worths stay."""
+    ledger = workspace('budget = 300\npolicy = { name = "greedy", explore = 0.2 }', actions=LIVE)
+    before = live_choice(ledger, 1)
+    booked = [("win_back", "call", spent.slot_of(NOW) - i, 18.0) for i in range(1, 6)]  # three times the plan
+    ledger.journal.write(lambda connection: spent.add(connection, booked))
+    after = live_choice(ledger, 2)
+    assert max(chances(before), key=lambda name: chances(before)[name]) == "call"
+    assert max(chances(after), key=lambda name: chances(after)[name]) == "task"
+    assert after.choice_probability == chances(after)[after.action_id]
+    worths = [{c.action_id: c.expected_value for c in made.candidates} for made in (before, after)]
+    assert worths[0] == worths[1]
+
+
+def test_a_policy_of_prices_gives_the_same_live_as_in_a_list(workspace: Callable[..., Ledger]) -> None:
+    """The policy `pacing` charges its prices in both: logged chances are equal, and a price changes them."""
+    got = {}
+    for price in (0.0, 3.0):
+        policy = f'policy = {{ name = "pacing", price = {price}, explore = 0.1 }}'
+        ledger = workspace(policy, actions=LIVE)
+        table = pa.table({"subject_id": ["s1"], "churn_probability": [0.5], "predicted_clv": [40.0]})
+        (row,) = decide_bulk(ledger, ledger.config.plays["win_back"], table, as_of=NOW).table.to_pylist()
+        in_list = {c["action_id"]: c["choice_probability"] for c in row["candidates"]}
+        live = chances(live_choice(ledger, 1))
+        assert live == pytest.approx(in_list, abs=1e-12)
+        got[price] = max(live, key=lambda name: live[name])
+    assert got == {0.0: "call", 3.0: "task"}

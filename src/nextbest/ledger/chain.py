@@ -35,6 +35,7 @@ _MOST_PROBLEMS = 100
 _DIGEST_BYTES = 32
 # Columns that came later stand at the end and are left out while they are NULL, so that older digests still hold.
 _FIRST_COLUMNS = {"decision": 19, "forget": 2}
+_GROUPED_COLUMNS = 21  # of a decision, when groups came
 # What a link may vouch for; `chain.sql` has a `row_` and an `unlinked_` statement for each.
 GROUP = "decisions"
 ROWS = (
@@ -62,17 +63,16 @@ def row_bytes(values: Iterable[Any]) -> bytes:
 
 def row_of(what: str, values: Sequence[Any]) -> bytes:
     """Give the canonical bytes of a row without the columns at its end that came later and hold nothing."""
-    return _ENCODE(_held(what, values))
+    return _ENCODE(_held(values, _FIRST_COLUMNS.get(what, len(values))))
 
 
-def packed_row(what: str, values: Sequence[Any]) -> bytes:
-    """Give the same for a row of a group, as MessagePack: numbers and bytes need not become text to be vouched for."""
-    return _PACK(_held(what, values))
+def packed_row(values: Sequence[Any]) -> bytes:
+    """Give the same for a decision of a group, as MessagePack: numbers and bytes need not become text to be vouched."""
+    return _PACK(values if len(values) == _GROUPED_COLUMNS else _held(values, _GROUPED_COLUMNS))
 
 
-def _held(what: str, values: Sequence[Any]) -> Sequence[Any]:
+def _held(values: Sequence[Any], first: int) -> Sequence[Any]:
     end = len(values)
-    first = _FIRST_COLUMNS.get(what, end)
     while end > first and values[end - 1] is None:
         end -= 1
     return values[:end]
@@ -229,7 +229,7 @@ class _Grouped:
             self._next = self._cursor.fetchone()
         while self._next is not None and self._next[0] == seq:
             _, place, salt, *values = self._next
-            yield place, values[0], _digest(salt or b"", "decision", values[0], packed_row("decision", values))
+            yield place, values[0], _digest(salt or b"", "decision", values[0], packed_row(values))
             self._next = self._cursor.fetchone()
 
     def rest(self) -> Iterator[str]:

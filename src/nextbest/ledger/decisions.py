@@ -99,7 +99,7 @@ def log_rows(connection: sqlite3.Connection, rows: Sequence[Row], reached: Seque
     """Log rows that `row` made, under one link, with the contacts they make, inside the caller's transaction."""
     if not rows:
         return
-    seq, salts = chain.add_group(connection, KIND, [(row[0], chain.packed_row(KIND, row)) for row in rows])
+    seq, salts = chain.add_group(connection, KIND, [(row[0], chain.packed_row(row)) for row in rows])
     places = zip(rows, salts, strict=True)
     connection.executemany(load(_FILE, "insert"), [(*r, seq, place, salt) for place, (r, salt) in enumerate(places)])
     if reached:

@@ -77,8 +77,8 @@ class SquareCB:
     def _alone(self, worth: Numbers, spread: Numbers, none: int) -> Numbers | None:
         """Give the same for one subject to whom everything is open, in a fifth of the time; None where it is not so.
 
-        p[a] = 1 / (k + gamma * gap) is share / (gap + k * share) with share = 1 / gamma; one product gives the sums of p
-        and of p * spread^2 over all but the best.
+        p[a] = 1 / (k + gamma * gap) is share / (gap + k * share) with share = 1 / gamma; one product gives the sums of
+        p and of p * spread^2 over all but the best.
         """
         best, k = int(worth.argmax()), len(worth)
         best = none % k if worth[none] >= worth[best] else best
