@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nextbest.ledger.idempotency import Also
     from nextbest.ledger.keys import KeyInfo
     from nextbest.ledger.profile import Profile
+    from nextbest.models.serving import Version
     from nextbest.trust.today import Today
     from nextbest.types import Decision
     from nextbest.watching.rollout import Rolled
@@ -184,6 +185,53 @@ def rollout(ledger: Ledger, play: str, *, to: str | None = None, force: bool = F
     if to is None:
         return rolled.standing(ledger, play)
     return rolled.take(ledger, play, to, force=force, why=why)
+
+
+def raise_alarm(ledger: Ledger, *, play: str = "*", why: str, by: str) -> None:
+    """Put a play ('*' for all) under alarm: what was learnt before goes on without exploring, money stays as it is."""
+    _by_hand(ledger, play, why, by, on=True)
+
+
+def lift_alarm(ledger: Ledger, *, play: str = "*", why: str, by: str) -> None:
+    """Lift every alarm about a play, also those that `watch` raised; it raises these again only after a week."""
+    _by_hand(ledger, play, why, by, on=False)
+
+
+def alarms(ledger: Ledger) -> list[dict[str, str]]:
+    """Give the alarms that stand: play, what, why, by whom and since when."""
+    from nextbest.ledger import alarms as ledger_alarms
+
+    with ledger.journal.read() as connection:
+        found = [a for a in ledger_alarms.newest(connection) if a.raised]
+    return [{"play": a.play, "what": a.what, "why": a.why, "by": a.by, "since": a.ts.isoformat()} for a in found]
+
+
+def _by_hand(ledger: Ledger, play: str, why: str, by: str, *, on: bool) -> None:
+    from nextbest import verbs
+    from nextbest.ledger import alarms as ledger_alarms
+
+    if not (why.strip() and by.strip()):
+        raise UsageError("An alarm needs a reason and the name of who gives it: set `why` and `by`.")
+    if play != ledger_alarms.ANY:
+        verbs.find_play(ledger, play)
+    ledger_alarms.by_hand(ledger, play, why=why, by=by, on=on)
+
+
+def models(ledger: Ledger, recipe: str | None = None) -> list[Version]:
+    """Give the versions that are kept, of all recipes or one, oldest first, with which one serves, since when and why.
+
+    Raises `UnknownNameError` for a recipe of which nothing is kept.
+    """
+    from nextbest.models import serving
+
+    return serving.versions(ledger, recipe)
+
+
+def rollback(ledger: Ledger, recipe: str, *, to: str | None = None, why: str) -> Version:
+    """Bring the previous model of a recipe back, or the one named, once it is verified; binds within a second."""
+    from nextbest.models import serving
+
+    return serving.rollback(ledger, recipe, to=to, why=why)
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------
@@ -395,6 +443,18 @@ def not_ready(ledger: Ledger) -> tuple[str, ...]:
     except LedgerError as error:
         return (str(error),)
     return tuple(store.verify(ledger))
+
+
+def warnings(ledger: Ledger) -> tuple[str, ...]:
+    """Give what an operator should know although the workspace can serve: a refused nextbest.toml, alarms."""
+    from nextbest.ledger import alarms as ledger_alarms
+    from nextbest.ledger import rereading
+
+    refused = rereading.refused(ledger)
+    with ledger.journal.read() as connection:
+        standing = [a for a in ledger_alarms.newest(connection) if a.raised]
+    told = [f"Alarm about '{a.play}' since {a.ts.isoformat()}, by {a.by}: {a.what}: {a.why}" for a in standing]
+    return (*((refused,) if refused else ()), *told)
 
 
 def gauges(ledger: Ledger) -> dict[str, int]:

@@ -325,11 +325,18 @@ def watch(ledger: Ledger, what: str | None = None, *, as_of: When = None) -> tup
     """Compare what models see now with what they learnt from, and check what plays decided; all of them by default.
 
     *what* names one recipe or one play. Plays that have decided nothing for five weeks are left out when not named.
+    A look at now raises and lifts the alarms of plays, which bind their next decision; a look back changes nothing.
     """
+    from nextbest.watching.alarms import turn_alarms
+    from nextbest.watching.decisions import Watched
     from nextbest.watching.every import watch_every
 
     now = _moment(ledger, as_of)
-    return watch_every(ledger, plays(ledger), what, as_of=now, until=None if as_of is None else now)
+    found = watch_every(ledger, plays(ledger), what, as_of=now, until=None if as_of is None else now)
+    for watched in found if as_of is None else ():
+        if isinstance(watched, Watched):
+            turn_alarms(ledger, watched)
+    return found
 
 
 def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False, also: Also | None = None) -> Erasure:

@@ -6,12 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.conftest import SUBJECT
 
 from nextbest.ledger import create
+from nextbest.policies.live.ask import Ask
 from nextbest.policies.live.clock import GAP_S, watch
+from nextbest.policies.live.engine import Engine
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.faults.conftest import Place
 
 NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # half an hour before Berlin's clocks go forward
 
@@ -76,3 +81,15 @@ def test_a_clock_of_the_callers_own_is_compared_only_with_the_log(tmp_path: Path
         watched = watch(real)
         assert watched.suspect(real.clock(), last_logged=None) == ""
         assert watched.suspect(real.clock() + timedelta(seconds=3), last_logged=None) != ""
+
+
+def test_what_is_logged_by_a_clock_that_was_set_back_does_not_make_it_right(place: Place) -> None:
+    """After an hour back, a decision that contacts nobody and a restart, the clock is still behind the log."""
+    place.engine.decide(Ask(play="content", subject_id="other"))
+    place.clock.forward(hours=-1)
+    for _ in range(2):
+        (one,) = place.engine.decide(Ask(play="outbound", subject_id=SUBJECT))
+        assert (one.action_id, one.degraded) == ("none", True)
+        place.engine = Engine(place.ledger, states=lambda _: place.state, salt="s")
+    place.clock.forward(hours=1)
+    assert place.engine.decide(Ask(play="outbound", subject_id=SUBJECT))[0].degraded is False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,6 +79,9 @@ class SafetyMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.now = START
+        # The secret seeds the draws; a machine that is run again must draw the same.
+        (Path(self.folder.name) / "w").mkdir()
+        (Path(self.folder.name) / "w" / ".secret").write_bytes(bytes(32))
         self.ledger = create(f"{self.folder.name}/w", config_text=CONFIG, clock=lambda: self.now)
         self.engine = deciding.engine(self.ledger)
         self.allowed: dict[str, bool] = {}

@@ -115,15 +115,44 @@ def explain(
 
 
 @app.command(sort_key=14)
-def watch(what: str | None = None, *, as_of: str | None = None, common: Common = COMMON) -> int:
+def watch(
+    what: str | None = None,
+    *,
+    as_of: str | None = None,
+    alarm: str | None = None,
+    lift: str | None = None,
+    by: str = "operator",
+    common: Common = COMMON,
+) -> int:
     """Compare what recipes see now with what they learnt from, and check what plays decide; exit status 1 on drift.
+
+    A play whose chances, arms or rewards cannot be trusted is put under alarm until they can.
 
     Example: nextbest watch churn || nextbest fit churn
     Example: nextbest watch home_banner --json
-    """
-    from nextbest import verbs
+    Example: nextbest watch home_banner --lift "the tracking works again" --by ann
 
+    Parameters
+    ----------
+    alarm
+        Put the play under alarm by hand, with this reason.
+    lift
+        Lift the alarms about the play, with this reason.
+    by
+        Who says so.
+    """
+    from nextbest import operations, verbs
+
+    if alarm is not None and lift is not None:
+        raise UsageError("--alarm and --lift say the opposite of each other; give one of them.")
     with workspace(common) as ledger:
+        if alarm is not None:
+            operations.raise_alarm(ledger, play=what or "*", why=alarm, by=by)
+        elif lift is not None:
+            operations.lift_alarm(ledger, play=what or "*", why=lift, by=by)
+        if alarm is not None or lift is not None:
+            render.show({"alarms": operations.alarms(ledger)}, as_json=common.json)
+            return 0
         found = verbs.watch(ledger, what, as_of=as_of)
     drifted = any(d.drifted for d in found)
     sides = {name: [d for d in found if hasattr(d, key)] for name, key in (("recipes", "recipe"), ("plays", "play"))}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _FILE = "alarms.sql"
 ANY = "*"
+HAND = "by hand"
+WATCH = "watch"  # the `by` of an alarm that checks raised or lifted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,13 @@ def turn(ledger: Ledger, turns: Sequence[Turn]) -> None:
             chain.add(connection, "alarm", row[0], chain.row_bytes(row))
 
     ledger.journal.write(write)
+
+
+def by_hand(ledger: Ledger, play: str, *, why: str, by: str, on: bool) -> None:
+    """Raise an operator's alarm about a play, or lift all there are about it."""
+    with ledger.journal.read() as connection:
+        standing = [a.what for a in newest(connection) if a.raised and a.play == play]
+    turn(ledger, [Turn(play=play, what=what, raised=on, why=why, by=by) for what in ([HAND] if on else standing)])
 
 
 def newest(connection: sqlite3.Connection) -> list[Alarm]:

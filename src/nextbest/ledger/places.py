@@ -51,6 +51,7 @@ TABLES: tuple[Place, ...] = (
     Place(name="switch", how="nothing_personal", why="plays, channels, actions and an operator's reason"),
     Place(name="spent", how="nothing_personal", why="sums per play, action and quarter of an hour"),
     Place(name="approved_amount", how="nothing_personal", why="amounts of plays and actions, and who approved them"),
+    Place(name="clock_mark", how="nothing_personal", why="one moment"),
     Place(name="alarm", how="nothing_personal", why="plays, checks, figures, and who raised or lifted it"),
     Place(name="rollout", how="nothing_personal", why="stages of plays, and an operator's reason"),
     Place(name="serving", how="nothing_personal", why="models of recipes, and an operator's reason"),

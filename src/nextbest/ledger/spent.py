@@ -83,6 +83,11 @@ def approve(connection: sqlite3.Connection, play: str, action_id: str, *, amount
 
 
 def last_logged(connection: sqlite3.Connection) -> datetime | None:
-    """Give the moment of the last contact or of the decision that was logged last, whichever is later, or None."""
+    """Give the latest of the last contact, the decision that was logged last, and `mark_clock`; None where none is."""
     found = connection.execute(load(_FILE, "last_logged")).fetchone()[0]
     return from_micros(found) if found else None
+
+
+def mark_clock(connection: sqlite3.Connection, moment: datetime) -> None:
+    """Keep a moment that was logged: what is logged after the clock was set back must not hide it."""
+    connection.execute(load(_FILE, "mark_clock"), (to_micros(moment),))

@@ -88,6 +88,14 @@ def open_ledger(path: str | Path | None = None, *, clock: Callable[[], datetime]
     return ledger
 
 
+def adopt(ledger: Ledger, settings: Config) -> None:
+    """Put other settings in the place of the ledger's, chained before whatever is written from now on."""
+    sha256 = _config_sha256(ledger)
+    ledger.journal.submit(lambda connection: _note(ledger, connection, sha256))
+    # The one thing of a handle that may change: every room reads `ledger.config` anew whenever it needs it.
+    object.__setattr__(ledger, "config", settings)
+
+
 def digest(ledger: Ledger, text: str) -> str:
     """Give the keyed hash (HMAC-SHA256, 64 hex digits) of a text under the workspace's secret."""
     return keyed(ledger.secret, text)
@@ -146,18 +154,23 @@ def _read_secret(folder: Path) -> bytes:
 
 def _note_config(ledger: Ledger) -> None:
     """Chain the state of nextbest.toml when it is not the one that was chained last."""
-    sha256 = hashlib.sha256((ledger.path / configuration.FILE).read_bytes()).hexdigest()
+    sha256 = _config_sha256(ledger)
     with ledger.journal.read() as connection:
         if _last_config(connection) == sha256:
             return
 
-    def note(connection: sqlite3.Connection) -> None:
-        if _last_config(connection) != sha256:
-            ref, ts = new_id("cfg"), to_micros(ledger.clock())
-            connection.execute(load("config.sql", "insert"), (ref, sha256, ts))
-            chain.add_stored(connection, "config", ref)
+    ledger.journal.write(lambda connection: _note(ledger, connection, sha256))
 
-    ledger.journal.write(note)
+
+def _config_sha256(ledger: Ledger) -> str:
+    return hashlib.sha256((ledger.path / configuration.FILE).read_bytes()).hexdigest()
+
+
+def _note(ledger: Ledger, connection: sqlite3.Connection, sha256: str) -> None:
+    if _last_config(connection) != sha256:
+        ref, ts = new_id("cfg"), to_micros(ledger.clock())
+        connection.execute(load("config.sql", "insert"), (ref, sha256, ts))
+        chain.add_stored(connection, "config", ref)
 
 
 def _last_config(connection: sqlite3.Connection) -> str | None:

@@ -7,6 +7,7 @@ _WORDS = {
     "consent:denied": "the person said no",
     "consent:unknown": "there is no permission on record",
     "consent:erased": "the person was erased",
+    "consent:gpc": "the person's browser objects (Sec-GPC)",
     "consent:unreadable": "permission could not be read, so it was taken as no",
     "suppressed": "the address must never be contacted",
     "eligibility": "its own condition does not hold",
@@ -31,6 +32,9 @@ _WITHOUT = {
     "consent:unknown": "With permission on record,",
     "eligibility": "Had its own condition held,",
     "quiet_hours": "At another time of day,",
+    "failsafe:timezone": "Were it known to be day where the person is,",
+    "failsafe:outbox": "Had its target taken what was sent before,",
+    "consent:gpc": "Had the person's browser not objected,",
     "kill_switch": "Had nobody stopped it,",
     "suppressed": "Were the address not on the list of those never to contact,",
     "audience": "Were the person in the play's audience,",
@@ -41,6 +45,21 @@ _WITHOUT = {
     "limit:budget_per_hour": "With more budget for the hour,",
 }
 _FAILURE = "failsafe:"
+_FAILED = {
+    "model": "the model could not be used, and this does not rest on a guess",
+    "deadline": "ranking took too long",
+    "features": "what is known of the person was missing or too old, and this does not rest on guesses",
+    "consent": "permissions could not be read",
+    "signals": "the signals about consent do not agree, and the most restrictive counts",
+    "caps": "earlier contacts could not be counted",
+    "timezone": "nobody knows whether it is day or night where the person is",
+    "clock": "the clock could not be trusted",
+    "log": "the decision could not be logged",
+    "outbox": "its target has not taken anything for too long, so it would only wait",
+    "restored": "the workspace was being restored",
+    "alarm": "an alarm was on",
+    "config": "the settings could not be used",
+}
 
 
 def rule_in_words(rule: str) -> str:
@@ -51,7 +70,7 @@ def rule_in_words(rule: str) -> str:
     if kind == "cap":
         return f"the person was contacted often enough: at most {limit}"
     if rule.startswith(_FAILURE):
-        return f"something had failed ({limit}), and what it may do does not rest on that"
+        return _FAILED.get(limit, f"something had failed ({limit}), and what it may do does not rest on that")
     return f"the other engine removed it at {limit}" if kind == "pega" else rule
 
 

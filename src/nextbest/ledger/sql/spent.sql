@@ -23,4 +23,8 @@ INSERT INTO approved_amount (amount_id, play, action_id, ts, amount, by) VALUES 
 SELECT action_features, context FROM decision WHERE decision_id = ?;
 
 -- name: last_logged
-SELECT max(coalesce((SELECT ts FROM decision ORDER BY rowid DESC LIMIT 1), 0), coalesce((SELECT max(ts) FROM contact), 0));
+SELECT max(coalesce((SELECT ts FROM decision ORDER BY rowid DESC LIMIT 1), 0), coalesce((SELECT max(ts) FROM contact), 0),
+  coalesce((SELECT ts FROM clock_mark), 0));
+
+-- name: mark_clock
+INSERT INTO clock_mark (one, ts) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET ts = max(ts, excluded.ts);

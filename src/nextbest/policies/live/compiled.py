@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from nextbest.ledger import alarms
 from nextbest.policies import evidence
 from nextbest.policies.arms import Shares, shares
 from nextbest.policies.choose import policy_of, policy_version
@@ -77,7 +78,7 @@ def compile_play(ledger: Ledger, play: Play, *, now: datetime, salt: str | None 
     from nextbest.ledger.workspace import digest
 
     actions = actions_of(play)
-    lifts = evidence.lifts(ledger, play, actions, as_of=now)
+    lifts = evidence.lifts(ledger, play, actions, as_of=_trusted_until(ledger, play.name, now))
     own = digest(ledger, "draw") if salt is None else salt
     policy = policy_of(play)
     reaching = tuple(i for i, a in enumerate(actions) if reaches(a))
@@ -111,6 +112,13 @@ def compile_play(ledger: Ledger, play: Play, *, now: datetime, salt: str | None 
         learns=str(play.learner.get("name", LIFT)),
         hard=hard_limits(play),
     )
+
+
+def _trusted_until(ledger: Ledger, play: str, now: datetime) -> datetime:
+    """Give the moment up to which the log may be learnt from: now, or when an alarm about the play was raised."""
+    with ledger.journal.read() as connection:
+        since = alarms.since(connection)
+    return min(now, since.get(play, now), since.get(alarms.ANY, now))
 
 
 def _closure(text: str) -> Closure:

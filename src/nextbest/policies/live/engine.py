@@ -18,7 +18,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nextbest.errors import LedgerError, UsageError, unknown
-from nextbest.ledger import decisions, faults
+from nextbest.ledger import decisions, faults, spent
+from nextbest.ledger.rereading import Rereading
 from nextbest.ledger.workspace import new_id
 from nextbest.policies.choose import POLICY_FAULTS
 from nextbest.policies.live import strangers
@@ -76,6 +77,7 @@ class Engine:
         self._guard = Guard()
         self._watch = watch(ledger)
         self._outlets = Outlets()
+        self.rereading = Rereading(ledger)
         self.tally = Tally()
         self._compiled: dict[str, tuple[Play, object, Compiled]] = {}
         self._menus: dict[tuple[str, tuple[str, ...]], tuple[Menu, frozenset[int]]] = {}
@@ -83,6 +85,7 @@ class Engine:
     def propose(self, ask: Ask) -> Proposal:
         """Give a request ranked; raises `UsageError` for one that is off, `LedgerError` when nothing can be read."""
         started = time.perf_counter_ns()
+        self.rereading.look()
         now = self.ledger.clock()
         compiled = self.compiled(self._play(ask.play), now)
         begun = time.perf_counter_ns()  # a play is made ready once a day: that is not the ranking's time
@@ -135,6 +138,8 @@ class Engine:
         faults.at("log", made)
         rows = [chosen.row() for slate in made for chosen in slate if chosen.mode != "replay"]
         decisions.log_rows(connection, rows, group.reached)
+        if rows and "clock" in group.failures and self._watch.latest is not None:
+            spent.mark_clock(connection, self._watch.latest)
         for till in group.tills.values():
             till.close()
         degraded = sum(slate[0].degraded for slate in made)

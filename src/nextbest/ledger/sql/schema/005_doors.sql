@@ -25,6 +25,9 @@ CREATE TABLE alarm (
   why TEXT NOT NULL, by TEXT NOT NULL, ts INTEGER NOT NULL
 ) STRICT;
 
+-- The latest moment that was logged before the clock was set back, as long as nothing later has been logged.
+CREATE TABLE clock_mark (one INTEGER PRIMARY KEY CHECK (one = 1), ts INTEGER NOT NULL) STRICT;
+
 -- Whether a channel is dead: what was sent last, what failed since.
 CREATE INDEX outbox_tried ON outbox (status, channel, changed_ts) WHERE status IN ('sent', 'retry', 'expired');
 
