@@ -169,7 +169,7 @@ def test_money_spent_too_fast_has_its_price_in_live_chances(workspace: Callable[
     """What the log says was spent turns the next live decision from a dear action to a cheap one; worths stay."""
     ledger = workspace('budget = 300\npolicy = { name = "greedy", explore = 0.2 }', actions=LIVE)
     before = live_choice(ledger, 1)
-    booked = [("win_back", "call", spent.slot_of(NOW) - i, 18.0) for i in range(1, 6)]  # three times the plan
+    booked = [("win_back", "call", spent.slot_of(NOW) - i, 18.0) for i in range(1, 5)]  # thrice the plan
     ledger.journal.write(lambda connection: spent.add(connection, booked))
     after = live_choice(ledger, 2)
     assert max(chances(before), key=lambda name: chances(before)[name]) == "call"
