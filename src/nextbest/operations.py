@@ -458,7 +458,8 @@ def warnings(ledger: Ledger) -> tuple[str, ...]:
 
 
 def gauges(ledger: Ledger) -> dict[str, int]:
-    """Give what is waiting and what is stored now: writes queued for the journal, segments in the archive."""
+    """Give what is waiting and stored now, and how many `warnings` there are."""
     from nextbest.ledger import catalogue
 
-    return {"journal_queue": ledger.journal.waiting, "segments": len(catalogue.listing(ledger))}
+    stored = {"journal_queue": ledger.journal.waiting, "segments": len(catalogue.listing(ledger))}
+    return {**stored, "warnings": len(warnings(ledger))}

@@ -1,4 +1,4 @@
-"""Commands of operation: keys, the stop switch, going live by steps."""
+"""Commands of operation: keys, the stop switch, going live by steps, which model serves."""
 
 from __future__ import annotations
 
@@ -96,3 +96,30 @@ def rollout(
         found = operations.rollout(ledger, play, to=to, force=force, why=why)
     render.show(found, as_json=common.json, story="rollout")
     return int(bool(found.missing))
+
+
+@app.command(sort_key=16)
+def models(recipe: str | None = None, *, common: Common = COMMON) -> None:
+    """List the versions of models that are kept, and which one serves, since when and why.
+
+    Example: nextbest models churn
+    """
+    from nextbest import operations
+
+    with workspace(common) as ledger:
+        found = operations.models(ledger, recipe)
+    render.show({"models": found}, as_json=common.json, story="models")
+
+
+@app.command(sort_key=17)
+def rollback(recipe: str, *, to: str | None = None, why: str, common: Common = COMMON) -> None:
+    """Bring the previous model of a recipe back, or another one with --to; it serves within a second.
+
+    Example: nextbest rollback churn --why "scores jumped on Monday"
+    """
+    from nextbest import operations
+
+    with workspace(common) as ledger:
+        found = operations.rollback(ledger, recipe, to=to, why=why)
+    render.show({"models": [found]}, as_json=common.json, story="models")
+    render.say(f"Published predictions stay until they are made again: nextbest predict {recipe}")

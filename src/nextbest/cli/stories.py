@@ -152,6 +152,18 @@ def rollout(said: Document) -> Iterator[str]:
         yield "  To take it all the same: --force --why TEXT"
 
 
+def models(said: Document) -> Iterator[str]:
+    """Tell the versions of models, and which one serves."""
+    for found in said["models"]:
+        serves = f"SERVES since {found['since'][:16]}: {found['why']}" if found["serves"] else "kept"
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in found["metrics"].items() if name in MAIN)
+        yield f"{found['recipe']}: {found['model_id']}, learnt as of {found['as_of'][:10]}, {serves}"
+        if figures:
+            yield f"  {figures}"
+    if not said["models"]:
+        yield "Nothing has been fitted yet. Start: nextbest fit RECIPE."
+
+
 def _check(check: Document) -> Iterator[str]:
     if check["status"] != "ok":
         yield f"{check['name'].replace('_', ' ')}: cannot tell. {check['why']}"
@@ -302,6 +314,7 @@ STORIES: dict[str, Story] = {
     "measure": measure,
     "live": live,
     "rollout": rollout,
+    "models": models,
     "explain": explain,
     "erase": erase,
     "verify": verify,

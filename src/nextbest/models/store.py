@@ -26,7 +26,7 @@ import msgspec
 
 from nextbest import registry
 from nextbest.errors import ModelError, NextbestError, UnknownNameError, unknown
-from nextbest.ledger import marks
+from nextbest.ledger import faults, marks, rollout
 from nextbest.ledger.times import to_micros
 from nextbest.models import canaries, sandbox
 from nextbest.models.sandbox import MANIFEST, part_files
@@ -88,6 +88,7 @@ def save(
     try:
         for name, data in content.items():
             _write(temporary / name, data)
+        faults.at("publish", f"rename {folder.name}")
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -108,7 +109,7 @@ def load(ledger: Ledger, model_id: str) -> Fitted:
 
 
 def latest(ledger: Ledger, recipe: str) -> Fitted:
-    """Give the model of a recipe that was saved last; raises `UnknownNameError` when none was."""
+    """Give the model that serves for a recipe, else the one saved last; raises `UnknownNameError` when none was."""
     found = [(m, f) for m, f in _readable(ledger) if m.said["recipe"] == recipe]
     if not found:
         # A manifest that cannot be trusted does not tell its recipe; ids are `<recipe>-<digest>`.
@@ -120,11 +121,23 @@ def latest(ledger: Ledger, recipe: str) -> Fitted:
         if recipe in (*registry.names("recipes"), *ledger.config.recipes):
             raise UnknownNameError(f"{missing} Fit it first: nextbest fit {recipe}.")
         raise missing
-    return load(ledger, _newest(found)[1].name)
+    return load(ledger, _newest(found, serving(ledger))[1].name)
+
+
+def serving(ledger: Ledger) -> dict[str, str]:
+    """Give the model that was last said to serve, by recipe."""
+    with ledger.journal.read() as connection:
+        return rollout.serving(connection)
+
+
+def versions(ledger: Ledger) -> list[tuple[Mapping[str, Any], str]]:
+    """Give what the sound manifests say, oldest first, each with the id of its model."""
+    found = ((m.said, folder.name) for m, folder in _readable(ledger))
+    return sorted(found, key=lambda v: (v[0]["saved_us"], v[1]))
 
 
 def newest(ledger: Ledger) -> tuple[Fitted, ...]:
-    """Give the latest sound model of every recipe; a damaged one gives way to the one before it (`verify` names it).
+    """Give the model that serves for every recipe, else the latest; a damaged one gives way to the one before it.
 
     A model that learnt from a flat table stands beside the one that learnt from the ledger: it speaks of other rows.
     """
@@ -133,7 +146,8 @@ def newest(ledger: Ledger) -> tuple[Fitted, ...]:
         settings = manifest.said["settings"]
         flat = bool(settings.get("table") or settings.get("label"))
         by_recipe.setdefault((manifest.said["recipe"], flat), []).append((manifest, folder))
-    found = (_first_sound(ledger, models) for _, models in sorted(by_recipe.items()))
+    serves = serving(ledger)
+    found = (_first_sound(ledger, models, serves) for _, models in sorted(by_recipe.items()))
     return tuple(f for f in found if f is not None)
 
 
@@ -220,6 +234,7 @@ def _columns(model: Model) -> Sequence[str]:
 
 
 def _write(path: Path, data: bytes) -> None:
+    faults.at("publish", f"write {path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(data)
@@ -230,6 +245,7 @@ def _write(path: Path, data: bytes) -> None:
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".new-{secrets.token_hex(8)}")
     _write(temporary, data)
+    faults.at("publish", f"rename {path.name}")
     temporary.replace(path)
     _sync(path.parent)
 
@@ -272,14 +288,15 @@ def _damaged(ledger: Ledger) -> Iterator[tuple[str, str]]:
             yield folder.name, f"models/{folder.name}: {error}"
 
 
-def _newest(models: Sequence[tuple[Manifest, Path]]) -> tuple[Manifest, Path]:
-    return max(models, key=lambda m: (m[0].said["saved_us"], m[1].name))
+def _newest(models: Sequence[tuple[Manifest, Path]], serves: Mapping[str, str]) -> tuple[Manifest, Path]:
+    """Give the model that serves, else the one saved last."""
+    return max(models, key=lambda m: (serves.get(m[0].said["recipe"]) == m[1].name, m[0].said["saved_us"], m[1].name))
 
 
-def _first_sound(ledger: Ledger, models: Sequence[tuple[Manifest, Path]]) -> Fitted | None:
+def _first_sound(ledger: Ledger, models: Sequence[tuple[Manifest, Path]], serves: Mapping[str, str]) -> Fitted | None:
     left = list(models)
     while left:
-        last = _newest(left)
+        last = _newest(left, serves)
         try:
             return load(ledger, last[1].name)
         except ModelError:
