@@ -19,6 +19,7 @@ import pyarrow as pa
 from nextbest.errors import LedgerError
 from nextbest.policies import arms, limits
 from nextbest.policies.columns import condition, recipe_of, with_unfitted
+from nextbest.policies.counters import with_counters
 from nextbest.policies.left import used_today
 from nextbest.policies.rows import Rows, Stamp
 from nextbest.policies.run import Ranked, Run, Settled, chosen_gain, prepare, ranked, settle
@@ -96,11 +97,14 @@ def decide_bulk(
     check_play(play)
     now, speakers = min(as_of, ledger.clock()), recipe_of(ledger.config.recipes)
     run = prepare(ledger, play, now=now, salt=salt, quiet=False)
+    table = with_counters(ledger, table, play, now=now)
     notes = [note for note in (arms.warning(play), *remarks(play, table.column_names, speakers)) if note]
     table = with_unfitted(table, play, speakers)
     inside = table.filter(pa.array(condition(play.audience, table, f"Play '{play.name}', audience")))
     known = ranked(run, inside)
     versions = {**(model_versions or {}), "policy": run.version}
+    if run.state is not None and run.state.version:
+        versions["learner"] = run.state.version
     past = {"hindsight": True} if _is_past(ledger, now) else {}
     for _ in range(ATTEMPTS):
         with ledger.journal.read() as connection:

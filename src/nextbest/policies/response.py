@@ -55,23 +55,47 @@ class Ranking:
         )
 
 
-def rank(play: Play, table: pa.Table, actions: tuple[Action, ...], lifts: Lifts, *, margin: float) -> Ranking:
-    """Give what each action is expected to do for each subject of the table."""
-    base, missing = base_response(play, table, lifts)
+def rank(
+    play: Play,
+    table: pa.Table,
+    actions: tuple[Action, ...],
+    lifts: Lifts,
+    *,
+    margin: float,
+    learnt: tuple[Numbers, Numbers] | None = None,
+) -> Ranking:
+    """Give what each action is expected to do for each subject of the table.
+
+    `learnt` is the mean and standard deviation of the response, shape (subjects, actions), where a learner gives it.
+    """
+    response, sd, missing = _by_lift(play, table, actions, lifts) if learnt is None else _as_learnt(learnt)
     value = amount(value_of(play), table, f"Play '{play.name}', value") * margin
     degraded = missing | np.isnan(value)
     known_value = np.nan_to_num(value, nan=0.0)
-    shifts = [lifts.by_action[a.id].log_odds if a.id in lifts.by_action else 0.0 for a in actions]
-    response = sigmoid(logit(base)[:, None] + np.array(shifts)[None, :])
     none = [a.id for a in actions].index(NO_ACTION)
     factor = _factor(play, table, actions)
     added = response if factor is None else response[:, [none]] + (response - response[:, [none]]) * factor
     worth = added * known_value[:, None] - np.array([a.cost for a in actions])[None, :]
-    sds = np.array([lifts.by_action[a.id].sd if a.id in lifts.by_action else 0.0 for a in actions])
-    spread = response * (1 - response) * sds[None, :] * np.abs(known_value)[:, None]
+    spread = sd * np.abs(known_value)[:, None]
     spread = spread if factor is None else spread * np.abs(factor)
-    guessed = tuple(a.id != NO_ACTION and lifts.by_action[a.id].assumed for a in actions)
+    guessed = tuple(learnt is None and a.id != NO_ACTION and lifts.by_action[a.id].assumed for a in actions)
     return Ranking(response=response, worth=worth, degraded=degraded, assumed=guessed, spread=spread)
+
+
+def _by_lift(
+    play: Play, table: pa.Table, actions: tuple[Action, ...], lifts: Lifts
+) -> tuple[Numbers, Numbers, np.ndarray[Any, Any]]:
+    """Give mean and standard deviation of the response by the play's own expression and lifts, and what was missing."""
+    base, missing = base_response(play, table, lifts)
+    known = [lifts.by_action.get(a.id) for a in actions]
+    shifts = np.array([0.0 if k is None else k.log_odds for k in known])
+    sds = np.array([0.0 if k is None else k.sd for k in known])
+    response = sigmoid(logit(base)[:, None] + shifts[None, :])
+    return response, response * (1 - response) * sds[None, :], missing
+
+
+def _as_learnt(learnt: tuple[Numbers, Numbers]) -> tuple[Numbers, Numbers, np.ndarray[Any, Any]]:
+    return *learnt, np.zeros(len(learnt[0]), dtype=bool)
 
 
 def base_response(play: Play, table: pa.Table, lifts: Lifts) -> tuple[Numbers, np.ndarray[Any, Any]]:

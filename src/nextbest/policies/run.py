@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from nextbest.policies.draw import fingerprints
 from nextbest.policies.left import Used, left_today, used_today
 from nextbest.policies.removals import Removals
 from nextbest.policies.response import Ranking, rank
-from nextbest.types import NO_ACTION, NONE
+from nextbest.types import ANY_ITEM, NO_ACTION, NONE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nextbest.ledger import Ledger
-    from nextbest.policies.draw import Words
+    from nextbest.policies.draw import Numbers, Words
+    from nextbest.policies.learners.linear import LinearState
     from nextbest.policies.lift import Lifts
     from nextbest.types import Action, Play
 
+_log = logging.getLogger("nextbest")
 BLOCK = 1 << 16  # rows worked on at once: what a block needs stays small, whatever the list
 
 
@@ -40,6 +43,7 @@ class Run:
     version: str
     salt: str
     day: str
+    state: LinearState | None = None
 
     @property
     def play(self) -> Play:
@@ -94,15 +98,48 @@ def prepare(
     moment = gates.Moment(play=play, actions=actions, now=now, config=ledger.config, offered=offered, quiet=quiet)
     lifts = evidence.lifts(ledger, play, actions, as_of=now)
     version = policy_version(play, margin=ledger.config.margin, lifts=lifts)
+    state = _learnt(ledger, play)
+    version = version if state is None else f"{version}.{state.version[:16]}"
     own = digest(ledger, "draw") if salt is None else salt
-    return Run(moment=moment, lifts=lifts, version=version, salt=own, day=_local(ledger, now).date().isoformat())
+    return Run(
+        moment=moment, lifts=lifts, version=version, salt=own, day=_local(ledger, now).date().isoformat(), state=state
+    )
+
+
+def _learnt(ledger: Ledger, play: Play) -> LinearState | None:
+    """Give the newest state of the play's learner, the one before any decision where none is; None: it learns lifts."""
+    from nextbest.policies.learners import learn
+
+    settings = learn.settings_of(play)
+    if settings is None or any(a.id == ANY_ITEM for a in play.actions):
+        return None
+    found = learn.newest(ledger, play)
+    return settings.start() if found is None else found.state
 
 
 def ranked(run: Run, table: pa.Table) -> Ranked:
     """Give what every action is worth to every subject of the table."""
-    ranking = rank(run.play, table, run.actions, run.lifts, margin=run.moment.config.margin)
+    learnt, margin = _said(run, table), run.moment.config.margin
+    failed = learnt is not None and not (np.isfinite(learnt[0]).all() and np.isfinite(learnt[1]).all())
+    if failed:
+        _log.error("decide %s: the model gave something other than numbers", run.play.name)
+    ranking = rank(run.play, table, run.actions, run.lifts, margin=margin, learnt=None if failed else learnt)
+    ranking = replace(ranking, degraded=np.ones(table.num_rows, dtype=bool)) if failed else ranking
     words = [fingerprints(table["subject_id"].slice(part.start, BLOCK).to_pylist()) for part in blocks(table.num_rows)]
     return Ranked(table=table, subjects=np.concatenate(words), ranking=ranking)
+
+
+def _said(run: Run, table: pa.Table) -> tuple[Numbers, Numbers] | None:
+    """Give mean and standard deviation of the response by the play's learner, shape (subjects, actions)."""
+    if run.state is None:
+        return None
+    from nextbest.policies.learners.many import responses
+    from nextbest.policies.live.ask import Offers
+    from nextbest.policies.live.menu import described, menu
+
+    shown = menu(run.actions)
+    names, values = described(run.actions, shown, None)
+    return responses(run.state, table, Offers(ids=shown.ids, names=names, values=values))
 
 
 def blocks(rows: int) -> Iterator[slice]:

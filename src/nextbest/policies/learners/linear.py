@@ -14,7 +14,8 @@ import numpy as np
 from nextbest.errors import ConfigError
 from nextbest.policies.learners.layout import Layout, as_features
 from nextbest.policies.learners.posterior import Posterior, frame_of, solve, starting, updated
-from nextbest.policies.learners.shown import Shown, encode_offers, shown
+from nextbest.policies.learners.shown import Shown, encode_offers
+from nextbest.policies.learners.shown import shown as prepared
 from nextbest.policies.learners.sums import Sums, added, corrected, empty, scaled, widened
 from nextbest.types import ANY_ITEM
 
@@ -107,7 +108,7 @@ class LinearState:
         """Give mean (between 0 and 1) and standard deviation of the response to every offer."""
         known = self.known
         frame, d = known.frame, known.frame.d
-        menu = self._shown(offers.ids)
+        menu = self.shown(offers.ids)
         x = np.ones(d)
         x[1:] = (self.subject.encode(row) - frame.centre[1:d]) / frame.scale[1:d]
         mean = menu.departures @ x + x @ known.mean[:d]
@@ -142,12 +143,13 @@ class LinearState:
             return _refreshed(after, day)
         return replace(after, posterior=updated(self.known, sums, np.unique(groups)))
 
-    def _shown(self, ids: tuple[str, ...]) -> Shown:
+    def shown(self, ids: tuple[str, ...]) -> Shown:
+        """Give what the actions of a menu need of the posterior, made once per menu."""
         found = self._kept.get(ids)
         if found is None:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            found = self._kept[ids] = shown(self.known, self._groups_of(ids))
+            found = self._kept[ids] = prepared(self.known, self._groups_of(ids))
         return found
 
     def _groups_of(self, ids: Iterable[str]) -> np.ndarray[Any, np.dtype[np.intp]]:

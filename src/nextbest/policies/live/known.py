@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nextbest.errors import LedgerError
+from nextbest.policies.counters import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -33,6 +34,7 @@ def known(ledger: Ledger, subject_id: str, wanted: Collection[str], context: Map
     with ledger.journal.read() as connection:
         subject = identities.known_as(connection, ledger.secret, subject_id)
         features, versions = published.published(connection, subject)
+        features |= counted(connection, subject, wanted, ledger.clock())
     missing = {name for name in wanted if name not in features and name not in context}
     if missing:
         features = {**_computed(ledger, subject, missing), **features}
