@@ -197,6 +197,23 @@ def test_an_erasure_is_repeatable_and_keeps_no_trace(admin: TestClient, ledger: 
     assert found == []
 
 
+def test_ready_warns_of_refused_settings_and_of_alarms(admin: TestClient, ledger: Ledger) -> None:
+    """A nextbest.toml that cannot be used and an alarm do not take the service down; they are told, and counted."""
+    operations.raise_alarm(ledger, why="poisoned", by="ann")
+    file = ledger.path / "nextbest.toml"
+    before = file.read_text(encoding="utf-8")
+    file.write_text("plays = 3", encoding="utf-8")
+    answer = admin.get("/ready")
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    refused, alarm = answer.json()["warnings"]
+    assert "nextbest.toml" in refused
+    assert "poisoned" in alarm
+    assert "nextbest_warnings 2" in admin.get("/metrics").text
+    file.write_text(before, encoding="utf-8")
+    operations.lift_alarm(ledger, why="mended", by="ann")
+    assert admin.get("/ready").json() == {"ready": True}
+
+
 def test_ready_says_why_not(admin: TestClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ready is 503 with the reason while a restore is under way or a model does not verify, and 200 otherwise."""
     assert admin.get("/ready").json() == {"ready": True}

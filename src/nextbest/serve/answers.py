@@ -140,7 +140,11 @@ def ready(service: Service, asked: Asked) -> Response:
     why = operations.not_ready(service.ledger)
     if not why and any(operations.not_ready(other) for other in service.others):
         why = ("Another workspace of this server is not ready.",)
-    reply = bodies.ReadyReply(ready=False, why=list(why)) if why else bodies.ReadyReply(ready=True)
+    if why:
+        reply = bodies.ReadyReply(ready=False, why=list(why))
+    else:
+        warnings = list(operations.warnings(service.ledger))
+        reply = bodies.ReadyReply(ready=True, warnings=warnings or msgspec.UNSET)
     return Response(msgspec.json.encode(reply), 503 if why else 200, media_type="application/json")
 
 

@@ -298,7 +298,8 @@ class LiveReply(Reply, frozen=True, kw_only=True):
 
 
 class ReadyReply(Reply, frozen=True, kw_only=True):
-    """Whether the workspace may serve, and if not, why."""
+    """Whether the workspace may serve, and if not, why; `warnings` tell what an operator should look at meanwhile."""
 
     ready: bool
     why: list[str] | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET

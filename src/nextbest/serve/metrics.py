@@ -129,7 +129,11 @@ class Metrics:
 
 
 def _gauges(gauges: Mapping[str, int]) -> Iterator[str]:
-    about = {"journal_queue": "Writes that wait for the journal.", "segments": "Segments in the archive."}
+    about = {
+        "journal_queue": "Writes that wait for the journal.",
+        "segments": "Segments in the archive.",
+        "warnings": "What an operator should look at: alarms, settings that are refused.",
+    }
     for name, value in gauges.items():
         yield from _one(name, "gauge", about.get(name, name), value)
 
