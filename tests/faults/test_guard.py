@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from nextbest.policies.live.guard import DISTRUST_S, MOST_LEFT_BEHIND, PROOF, Guard
+from nextbest.policies.live.guard import DISTRUST_S, FIRST_S, FORGIVEN, MOST_LEFT_BEHIND, PROOF, Guard
 from nextbest.policies.live.tally import Tally
 
 DEADLINE = 0.05
@@ -20,6 +20,10 @@ class Counter:
 
     def __call__(self) -> float:
         return self.now
+
+    def forward(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
 
 
 def here() -> int:
@@ -81,6 +85,27 @@ def test_a_proved_ranker_that_becomes_slow_is_late_once_and_then_watched() -> No
     assert guard.run("r", 5.0, here) != threading.get_ident()
     counter.now += DISTRUST_S
     assert guard.run("r", 5.0, here) == threading.get_ident()
+
+
+def test_who_is_late_again_is_watched_for_longer() -> None:
+    """One hiccup is forgotten after a second; each further one doubles the time; many calls in a row forgive all."""
+    counter = Counter()
+    guard = Guard(counter)
+
+    def watched_for() -> float:
+        """Be late once, and give the seconds until the ranker runs in the caller's thread again."""
+        guard.run("r", DEADLINE, lambda: counter.forward(1.0))
+        began = counter.now
+        while [guard.run("r", 5.0, here) for _ in range(PROOF + 1)][-1] != threading.get_ident():
+            counter.forward(0.5)
+        return counter.now - began
+
+    for _ in range(PROOF):
+        guard.run("r", 5.0, here)
+    assert [watched_for() for _ in range(7)] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    for _ in range(FORGIVEN):
+        guard.run("r", 5.0, here)
+    assert watched_for() == FIRST_S
 
 
 @pytest.mark.parametrize("error", [ValueError("off"), TimeoutError("own")])

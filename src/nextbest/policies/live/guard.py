@@ -1,7 +1,8 @@
 """Ranking within a deadline: who is not proved to be fast, or was late just now, runs beside and may be left behind.
 
 A thread per request would cost more than ranking does. So a ranker runs in the caller's thread once it has been fast
-`PROOF` times; after it was late once, it runs beside again for `DISTRUST_S` seconds. A ranker that hangs keeps its
+`PROOF` times; after it was late, it runs beside again for `FIRST_S` seconds, and for twice as long each time it is late
+again, up to `DISTRUST_S`: on a busy machine anything is late once, and a thread per request makes that worse. A ranker that hangs keeps its
 thread; after `MOST_LEFT_BEHIND` of them it is not asked any more until one comes back.
 """
 
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PROOF = 5  # calls in a row: enough to have loaded what is loaded once
-DISTRUST_S = 30.0  # long enough that a slow ranker delays few, short enough that one hiccup is soon forgotten
+FIRST_S = 1.0  # a hiccup of the machine is over by then
+DISTRUST_S = 30.0  # long enough that a ranker that is slow again and again delays few
+FORGIVEN = 1_000  # calls in a row, after which earlier lateness is forgotten
 MOST_LEFT_BEHIND = 4
 
 
 @dataclass(slots=True)
 class _Trust:
-    """What is known of one ranker: fast calls in a row, until when it is distrusted, and how many hang."""
+    """What is known of one ranker: fast and late calls in a row, until when it is distrusted, and how many hang."""
 
     fast: int = 0
+    late: int = 0
     distrusted_until: float = 0.0
     left_behind: int = 0
 
@@ -53,6 +57,8 @@ class Guard:
             self._distrust(trust)
             return None
         trust.fast += 1
+        if trust.late and trust.fast >= FORGIVEN:
+            trust.late = 0
         return result
 
     def _beside(self, trust: _Trust, seconds: float, rank: Callable[[], T]) -> T | None:
@@ -83,7 +89,8 @@ class Guard:
         future.add_done_callback(back)
 
     def _distrust(self, trust: _Trust) -> None:
-        trust.fast, trust.distrusted_until = 0, self._clock() + DISTRUST_S
+        pause = min(DISTRUST_S, FIRST_S * 2.0 ** min(trust.late, 10))
+        trust.fast, trust.late, trust.distrusted_until = 0, trust.late + 1, self._clock() + pause
 
 
 class _Helper:
