@@ -13,7 +13,7 @@ import pytest
 
 from nextbest import operations, verbs
 from nextbest.errors import UsageError
-from nextbest.ledger import decisions
+from nextbest.ledger import decisions, lists
 from nextbest.policies.live.ask import Ask
 from nextbest.policies.live.engine import Engine
 from nextbest.policies.target import Seen, alternative
@@ -65,7 +65,7 @@ class Shop:
         self.answered = responses.random(N) < self.chance[np.arange(N), action]
         rows = self._rows(worth, action, arm, young)
         rows["degraded"] = [i < degraded * N for i in range(N)]
-        decisions.log_table(self.ledger, "hello", pa.table(rows).cast(decisions.DECISION_SCHEMA), consent_version=0)
+        lists.log_table(self.ledger, "hello", pa.table(rows).cast(decisions.DECISION_SCHEMA), consent_version=0)
         self.now = NOW + LATER
         verbs.record(self.ledger, list(self._outcomes()))
         self.now = NOW + wait
@@ -183,6 +183,15 @@ def test_degraded_decisions_are_not_left_out_in_silence(tmp_path: Path) -> None:
     shop.ledger.close()
     assert effect.status == "cannot_tell"
     assert "no chance on record" in effect.why
+
+
+def test_a_few_degraded_decisions_are_left_out_and_it_is_said(tmp_path: Path) -> None:
+    """Below one in twenty the rest is judged, and the answer says how many it does not rest on."""
+    shop = Shop(tmp_path / "w", degraded=0.02)
+    effect = ask(shop)
+    shop.ledger.close()
+    assert effect.status == "ok"
+    assert "60 of 3,000 due decisions fell back" in effect.why
 
 
 def test_arms_of_the_wrong_size_are_refused(tmp_path: Path) -> None:

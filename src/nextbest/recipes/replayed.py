@@ -70,7 +70,11 @@ def replay_play(
         groups=read.groups,
     )
     details = {**head, **found.details, "cost_per_decision": read.costs()}
-    said = (found.why, *other.remarks, _estimated(log), _hindsight(log)) if found.status == "ok" else (found.why,)
+    said = (
+        (found.why, *other.remarks, _left_out(log), _estimated(log), _hindsight(log))
+        if found.status == "ok"
+        else (found.why,)
+    )
     found = replace(found, outcome=outcome, play=play.name, why=" ".join(filter(None, said)), details=details)
     return replace(found, design="observational") if log.counts["estimated"] else found
 
@@ -123,6 +127,18 @@ def _uneven(ledger: Ledger, play: Play, rows: pa.Table) -> str:
     if set(counted) - {name for name, wanted in design.items() if wanted > 0}:
         return ""  # the play's shares were others when this was logged
     return "" if ratio.ok else ratio.why
+
+
+def _left_out(log: Logged) -> str:
+    """Say how many due decisions the answer does not rest on, where there are any: they fell back for a reason."""
+    counts = log.counts
+    many = counts["degraded"] + counts["without_probability"]
+    if not many:
+        return ""
+    due = counts["decisions"] - counts["pending"]
+    return (
+        f"{many:,} of {due:,} due decisions fell back or have no known chance, and are left out: it holds for the rest."
+    )
 
 
 def _estimated(log: Logged) -> str:
