@@ -359,6 +359,21 @@ def test_business_as_usual_is_what_the_caller_said_it_does() -> None:
     ]  # fmt: skip
 
 
+def test_a_replayed_policy_charges_its_prices_on_the_costs_that_would_be() -> None:
+    """Pacing is replayed with its price: a call for 4 that earns 2 more than nothing is not worth a price of 1."""
+    play = Play(
+        name="p", actions=(Action(id="call", cost=4.0), NONE), holdout=0.0, random=0.0, budget=10.0,
+        policy={"name": "pacing", "price": 1.0, "explore": 0.0},
+    )  # fmt: skip
+    seen = Seen(
+        known=pa.table({"x": [1]}), actions=play.actions, worth=np.array([[2.0, 0.0]]), cost=np.array([[4.0, 0.0]]),
+        eligible=np.ones((1, 2), dtype=bool), recent=np.zeros(1),
+    )  # fmt: skip
+    assert alternative(play).chances(seen).tolist() == [[0.0, 1.0]]
+    assert alternative(play, as_if=("cost.call=1",)).chances(seen).tolist() == [[1.0, 0.0]]
+    assert "price of money" in alternative(play).remarks[0]
+
+
 @pytest.mark.parametrize(
     ("policy", "asked", "remarked"),
     [

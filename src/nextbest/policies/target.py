@@ -77,6 +77,8 @@ class Alternative:
             said.append(
                 "How sure the learner was is not in the log, so this policy is taken to be sure of every value."
             )
+        if self.play.budget is not None:
+            said.append("The budget's price of money at each moment is not in the log, so it is taken to be 0.")
         if self.cap is not None:
             said.append("The cap counts the contacts that were logged, of which there would have been fewer.")
         return tuple(said)
@@ -100,7 +102,11 @@ class Alternative:
         none = ids.index(NO_ACTION)
         eligible = self._eligible(seen, ids)
         worth = self._worth(seen, ids, none)
-        p = np.where(eligible, _asked(policy_of(self.play), seen, np.where(eligible, worth, -np.inf)), 0.0)
+        policy = policy_of(self.play)
+        charged = getattr(policy, "charged", None)
+        if charged is not None:
+            worth = charged(worth, self._cost(seen, ids), ids)
+        p = np.where(eligible, _asked(policy, seen, np.where(eligible, worth, -np.inf)), 0.0)
         total = p.sum(axis=1, keepdims=True)
         nothing = np.eye(len(ids))[none]
         p = np.where(total > 0, p / np.where(total > 0, total, 1.0), nothing)
@@ -142,6 +148,14 @@ class Alternative:
             gain = (worth[:, j] + cost[:, j] - left) * (new.lever / old.lever)
             worth[:, j] = left + gain - (cost[:, j] if new.cost == old.cost else new.cost)
         return worth
+
+    def _cost(self, seen: Seen, ids: list[str]) -> Numbers:
+        """Give the costs as they were, or as they would be."""
+        cost, then = seen.cost.copy(), {a.id: a.cost for a in self.was.actions}
+        for action in self.play.actions:
+            if action.id in ids and action.cost != then.get(action.id, action.cost):
+                cost[:, ids.index(action.id)] = action.cost
+        return cost
 
     def _eligibility(self) -> list[tuple[str, str]]:
         then = {a.id: a.eligibility for a in self.was.actions}

@@ -70,12 +70,9 @@ def replay_play(
         groups=read.groups,
     )
     details = {**head, **found.details, "cost_per_decision": read.costs()}
-    said = (
-        (found.why, *other.remarks, _left_out(log), _estimated(log), _hindsight(log))
-        if found.status == "ok"
-        else (found.why,)
-    )
-    found = replace(found, outcome=outcome, play=play.name, why=" ".join(filter(None, said)), details=details)
+    more = (*other.remarks, _left_out(log), _estimated(log), _hindsight(log)) if found.status == "ok" else ()
+    why = " ".join(filter(None, (found.why, *more)))
+    found = replace(found, outcome=outcome, play=play.name, why=why, details=details)
     return replace(found, design="observational") if log.counts["estimated"] else found
 
 

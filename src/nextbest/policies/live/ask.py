@@ -49,8 +49,8 @@ class Ask:
     """One request for one subject; `chosen` is what the caller itself does or would do.
 
     `gpc` says that the caller's person objects (`Sec-GPC: 1`). With a `request_id` chance is drawn anew; without one a
-    subject gets the same draw all day, as in a list, as long as neither the play nor what was learnt changes. Draws that
-    are the same are one observation: outcomes are compared with subjects as clusters.
+    subject gets the same draw all day, as in a list, as long as neither the play nor what was learnt changes. Equal
+    draws are one observation: outcomes are compared with subjects as clusters.
     """
 
     play: str
