@@ -22,6 +22,7 @@ from nextbest.ledger import (
     decisions,
     events,
     identities,
+    lists,
     published,
 )
 from nextbest.ledger.kinds import EVENTS, KINDS
@@ -235,7 +236,7 @@ def test_decisions_and_their_candidates_are_views(ledger: Ledger) -> None:
     bulk = rows.set_column(0, "decision_id", pa.array(["d2"]))
     with ledger.journal.read() as connection:
         version = consent.version(connection)
-    assert decisions.log_table(ledger, "p", bulk, consent_version=version)
+    assert lists.log_table(ledger, "p", bulk, consent_version=version)
     one, two = analysis.table(ledger, "decisions").sort_by("decision_id").to_pylist()
     assert {k: v for k, v in one.items() if k != "decision_id"} == {k: v for k, v in two.items() if k != "decision_id"}
     found = analysis.table(ledger, "candidates").to_pylist()

@@ -10,7 +10,7 @@ import pytest
 from tests.ledger.makers import decision
 
 from nextbest.errors import LedgerError
-from nextbest.ledger import chain, consent, decisions, feedback, keys, switches
+from nextbest.ledger import chain, consent, decisions, feedback, keys, lists, switches
 
 if TYPE_CHECKING:
     from nextbest.ledger import Ledger
@@ -27,7 +27,7 @@ def filled(ledger: Ledger) -> Ledger:
     feedback.record(ledger, "d1", verdict="reject", by="ann")
     rows = [bulk_row(i) for i in range(10)]
     table = pa.Table.from_pylist(rows, schema=decisions.DECISION_SCHEMA)
-    assert decisions.log_table(ledger, "win_back", table, consent_version=2)
+    assert lists.log_table(ledger, "win_back", table, consent_version=2)
     return ledger
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.ledger.makers import NOW, decision
 
 from nextbest.errors import DataError, UnknownNameError
-from nextbest.ledger import chain, consent, contacts, decisions, feedback, identities
+from nextbest.ledger import chain, consent, contacts, decisions, feedback, identities, lists
 from nextbest.types import Candidate
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def test_a_decision_comes_back_as_it_was_logged(ledger: Ledger) -> None:
     """The journal gives back every field, singly logged or in bulk; an unknown id is an error."""
     single, bulk = decision(1, degraded=True, choice_probability=None), decision(2, arm="random", latency_us=12)
     log(ledger, single)
-    assert decisions.log_table(ledger, "win_back", as_table(bulk), consent_version=0)
+    assert lists.log_table(ledger, "win_back", as_table(bulk), consent_version=0)
     assert decisions.get(ledger, "d1") == single
     assert decisions.get(ledger, "d2") == bulk
     with pytest.raises(UnknownNameError, match="no decision 'd3'"):
@@ -63,7 +63,7 @@ def test_what_cannot_be_learnt_from_is_not_logged(ledger: Ledger, changes: dict[
     with pytest.raises(DataError, match=problem):
         log(ledger, decision(0), bad)
     with pytest.raises(DataError, match=problem):
-        decisions.log_table(ledger, "win_back", as_table(decision(0), bad), consent_version=0)
+        lists.log_table(ledger, "win_back", as_table(decision(0), bad), consent_version=0)
     with pytest.raises(UnknownNameError, match="d0"):
         decisions.get(ledger, "d0")
     assert chain.verify(ledger).links == 1
@@ -72,7 +72,7 @@ def test_what_cannot_be_learnt_from_is_not_logged(ledger: Ledger, changes: dict[
 def test_a_bulk_log_is_void_when_a_permission_moved(ledger: Ledger) -> None:
     """After an opt-out the play must be decided again: nothing is kept, no file, no contact."""
     consent.record(ledger, "c1", allow=False, proof="mail")
-    assert decisions.log_table(ledger, "win_back", as_table(decision(1)), consent_version=0) is None
+    assert lists.log_table(ledger, "win_back", as_table(decision(1)), consent_version=0) is None
     with ledger.journal.read() as connection:
         assert contacts.recent(connection, since=NOW).num_rows == 0
     assert list((ledger.path / "archive").rglob("*.parquet")) == []
@@ -80,14 +80,14 @@ def test_a_bulk_log_is_void_when_a_permission_moved(ledger: Ledger) -> None:
 
 def test_an_empty_play_is_a_segment_of_nothing(ledger: Ledger) -> None:
     """A play that reached nobody is still on record, and verifies."""
-    assert decisions.log_table(ledger, "win_back", as_table(), consent_version=0)
+    assert lists.log_table(ledger, "win_back", as_table(), consent_version=0)
     assert chain.verify(ledger).problems == ()
 
 
 def test_a_table_without_a_column_is_refused(ledger: Ledger) -> None:
     """A missing column is named."""
     with pytest.raises(DataError, match="lack the columns seed"):
-        decisions.log_table(ledger, "win_back", as_table(decision(1)).drop_columns("seed"), consent_version=0)
+        lists.log_table(ledger, "win_back", as_table(decision(1)).drop_columns("seed"), consent_version=0)
 
 
 def test_contacts_are_what_reached_a_person(ledger: Ledger) -> None:
@@ -102,7 +102,7 @@ def test_contacts_are_what_reached_a_person(ledger: Ledger) -> None:
         decision(5, mode="replay"),
         decision(6, play="by_hand", candidates=(Candidate(action_id="letter"),), action="letter"),
     )
-    decisions.log_table(ledger, "win_back", as_table(decision(7), decision(8, action="none")), consent_version=0)
+    lists.log_table(ledger, "win_back", as_table(decision(7), decision(8, action="none")), consent_version=0)
     with ledger.journal.read() as connection:
         found = contacts.recent(connection, since=NOW).to_pylist()
     assert [(r["subject_id"], r["channel"]) for r in found] == [("c1", "email"), ("c6", ""), ("c7", "email")]

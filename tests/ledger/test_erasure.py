@@ -26,6 +26,7 @@ from nextbest.ledger import (
     idempotency,
     identities,
     intake,
+    lists,
     marks,
     outbox,
     outcomes,
@@ -120,7 +121,7 @@ def _bulk(ledger: Ledger, subject: str, mark: str) -> None:
     with ledger.journal.read() as connection:
         version = consent.version(connection)
     table = pa.Table.from_pylist(rows, schema=decisions.DECISION_SCHEMA)
-    assert decisions.log_table(ledger, "win_back", table, consent_version=version)
+    assert lists.log_table(ledger, "win_back", table, consent_version=version)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The decision log: whole rows, written with their chain links in the transaction that read the permissions.
 
-Single decisions are rows of the journal. A play decided in bulk is one Parquet segment, visible, chained and counted
-against the caps from one commit on.
+Single decisions are rows of the journal. A play decided for a list is a segment: `lists`.
 """
 
 from __future__ import annotations
@@ -18,19 +17,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nextbest.errors import DataError, UnknownNameError
-from nextbest.ledger import archive, candidates, catalogue, chain, contacts, gate, spent
-from nextbest.ledger.files import digest_file, sync
+from nextbest.ledger import archive, candidates, catalogue, chain, contacts
 from nextbest.ledger.identities import cluster
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import from_micros, to_micros
-from nextbest.ledger.workspace import new_id
-from nextbest.types import NO_ACTION, Candidate, Decision
+from nextbest.types import Candidate, Decision
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from nextbest.ledger.workspace import Ledger
 
@@ -104,46 +100,6 @@ def log_rows(connection: sqlite3.Connection, rows: Sequence[Row], reached: Seque
     connection.executemany(load(_FILE, "insert"), [(*r, seq, place, salt) for place, (r, salt) in enumerate(places)])
     if reached:
         contacts.add(connection, reached)
-
-
-def log_table(
-    ledger: Ledger,
-    play: str,
-    table: pa.Table,
-    *,
-    consent_version: int,
-    costs: Mapping[str, float] | None = None,
-    still: Callable[[sqlite3.Connection], bool] | None = None,
-) -> str | None:
-    """Log a play decided in bulk as one segment, one link and its contacts in one commit; gives the segment's id.
-
-    Gives None, and keeps nothing, when permissions have changed since `consent_version`, or *still* says no inside the
-    transaction: decide again. `table` has the columns of `DECISION_SCHEMA`; `costs` say what one use of an action
-    costs, for the sums that limits are held to. Raises `DataError` as `log` does.
-    """
-    rows = _checked_table(table, play)
-    booked = _booked(play, rows, costs or {})
-    reached = _contacts_of_table(ledger, play, rows)
-    with archive.pending(ledger) as folder:
-        file = folder / "decisions.parquet"
-        pq.write_table(rows, file, compression="zstd", row_group_size=archive.ROW_GROUP)
-        sync(file)
-        segment = _segment(file, rows, play)
-        target = ledger.path / segment.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-
-        def commit(connection: sqlite3.Connection) -> str | None:
-            if gate.version(connection) != consent_version or (still is not None and not still(connection)):
-                return None
-            file.replace(target)
-            sync(target.parent)
-            catalogue.add_segment(connection, segment, ledger.clock())
-            chain.add_stored(connection, "segment", segment.segment_id)
-            contacts.add(connection, reached)
-            spent.add_sums(connection, booked)
-            return segment.segment_id
-
-        return ledger.journal.write(commit)
 
 
 def get(ledger: Ledger, decision_id: str) -> Decision:
@@ -314,64 +270,3 @@ def _contacts(ledger: Ledger, decisions: Sequence[Decision]) -> list[contacts.Ro
 
 def _channel(ledger: Ledger, play: str, action_id: str) -> str:
     return contacts.reaching(ledger.config, play).get(action_id, "")
-
-
-def _checked_table(table: pa.Table, play: str) -> pa.Table:
-    """Give the table in the schema of the log, after the checks that `log` makes."""
-    missing = [n for n in DECISION_SCHEMA.names if n not in table.column_names]
-    if missing:
-        raise DataError(f"The decisions of play '{play}' lack the columns {', '.join(missing)}.")
-    rows = table.select(DECISION_SCHEMA.names).cast(DECISION_SCHEMA)
-    p = rows["choice_probability"]
-    in_range = pc.and_(pc.greater(p, 0.0), pc.less_equal(p, 1.0))
-    good = pc.if_else(pc.is_null(p), rows["degraded"], in_range)
-    if not pc.all(pc.fill_null(good, False), min_count=0).as_py():  # noqa: FBT003 (Arrow takes it by place)
-        raise DataError(f"A decision of play '{play}' has a choice probability that is missing or not in (0, 1].")
-    if not all(map(_choices_stand, rows.to_batches())):
-        raise DataError(f"A decision of play '{play}' chose an action that is no candidate or that a rule had removed.")
-    return rows
-
-
-def _choices_stand(rows: pa.RecordBatch) -> bool:
-    """Say whether every chosen action is among the candidates of its row, and not removed by a rule."""
-    parents = pc.list_parent_indices(rows["candidates"])
-    candidate = pc.list_flatten(rows["candidates"])
-    chosen = pc.equal(pc.struct_field(candidate, "action_id"), rows["action_id"].take(parents))
-    standing = pc.and_(chosen, pc.is_null(pc.struct_field(candidate, "removed_by")))
-    return bool(len(pc.unique(parents.filter(standing))) == rows.num_rows)
-
-
-def _contacts_of_table(ledger: Ledger, play: str, rows: pa.Table) -> list[contacts.Row]:
-    actions = [a for a in pc.unique(rows["action_id"]).to_pylist() if contacts.is_contact(ledger.config, play, a)]
-    reaching = pc.and_(pc.is_in(rows["action_id"], pa.array(actions, pa.string())), pc.equal(rows["mode"], "live"))
-    made = rows.select(["subject_id", "ts", "decision_id", "action_id"]).filter(reaching)
-    micros = made["ts"].cast(pa.int64()).to_pylist()
-    channels = contacts.reaching(ledger.config, play)
-    columns = (made[name].to_pylist() for name in ("subject_id", "decision_id", "action_id"))
-    return [(s, ts, d, channels.get(a, ""), play, a) for ts, s, d, a in zip(micros, *columns, strict=True)]
-
-
-def _booked(play: str, rows: pa.Table, costs: Mapping[str, float]) -> list[tuple[str, str, int, int, float]]:
-    """Give uses and cost of a list's live decisions as rows of `spent`; all of a list happens at one moment."""
-    live = rows.filter(pc.and_(pc.equal(rows["mode"], "live"), pc.not_equal(rows["action_id"], NO_ACTION)))
-    if not live.num_rows:
-        return []
-    slot = spent.slot_of(live["ts"][0].as_py())
-    counted = [(c["values"], c["counts"]) for c in pc.value_counts(live["action_id"]).to_pylist()]
-    return [(play, action_id, slot, n, n * costs.get(action_id, 0.0)) for action_id, n in counted]
-
-
-def _segment(file: Path, rows: pa.Table, play: str) -> catalogue.Segment:
-    segment_id = new_id("s")
-    span = pc.min_max(rows["ts"].cast(pa.int64()))
-    return catalogue.Segment(
-        segment_id=segment_id,
-        kind=KIND,
-        path=f"{archive.FOLDER}/{KIND}/{segment_id}.parquet",
-        rows=rows.num_rows,
-        bytes=file.stat().st_size,
-        sha256=digest_file(file),
-        min_ts=span["min"].as_py(),
-        max_ts=span["max"].as_py(),
-        source=f"play:{play}",
-    )

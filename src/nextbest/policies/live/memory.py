@@ -16,6 +16,7 @@ from nextbest.errors import LedgerError
 from nextbest.features.histories import Histories
 from nextbest.ledger import tail
 from nextbest.policies.columns import RECIPE_OF
+from nextbest.policies.counters import COUNTERS, counted
 from nextbest.policies.live.known import Known
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
     from nextbest.ledger import Ledger
 
-COUNTERS = {f"{what}_{days}d": (what, days) for what in ("contacts", "decisions") for days in (1, 7, 30)}
 _Said = tuple[str, "dict[str, Any]", "dict[str, str]", "tuple[str, ...]"]
 _MINUTE = timedelta(minutes=1)  # how old a prediction may be is a matter of days
 _MOST = 50_000  # subjects whose predictions are kept
+_IDLE_S = 1.0  # how long a closed ledger keeps the thread
 _WAITING = 1_000  # subjects to be read; more would be served long after they were asked for
 _log = logging.getLogger("nextbest")
 
@@ -49,10 +50,13 @@ class Memory:
         """Give what is known now; *wanted* are the columns that the play asks for. Raises `LedgerError`."""
         now = ledger.clock()
         subject, values, versions, stale = self._said(subject_id, now)
-        counted = _counted(ledger, subject, wanted, now)
+        counters: dict[str, float | None] = {}
+        if not COUNTERS.keys().isdisjoint(wanted):
+            with ledger.journal.read() as connection:
+                counters = counted(connection, subject, wanted, now)
         said = RECIPE_OF.keys() & values.keys()  # a recipe may say what is a feature too: it is the newer word
         names = [n for n in wanted if n not in COUNTERS and n not in context and n not in said]
-        features = {**values, **self._features(subject, names, values, now), **counted}
+        features = {**values, **self._features(subject, names, values, now), **counters}
         return Known(subject_id=subject, features=features, versions=versions, stale=stale)
 
     def _said(self, subject_id: str, now: datetime) -> _Said:
@@ -105,26 +109,12 @@ class Memory:
             return
 
     def _read(self) -> None:
-        while True:
-            subject = self._cold.get()
+        while not self._ledger.journal.closed:
+            try:
+                subject = self._cold.get(timeout=_IDLE_S)
+            except queue.Empty:
+                continue
             try:
                 self.histories.warm(subject)
             except LedgerError as error:
                 _log.error("decide: events could not be read: %s", type(error).__name__)
-
-
-def _counted(ledger: Ledger, subject: str, wanted: Collection[str], now: datetime) -> dict[str, float | None]:
-    """Give the counters that are wanted: live contacts, and live decisions made one by one, of the last days."""
-    from nextbest.ledger import contacts, decisions
-
-    found: dict[str, float | None] = {}
-    names = COUNTERS.keys() & wanted
-    if not names:
-        return found
-    with ledger.journal.read() as connection:
-        for name in names:
-            what, days = COUNTERS[name]
-            since = now - timedelta(days=days)
-            counter = contacts.count if what == "contacts" else decisions.count
-            found[name] = float(counter(connection, subject, since=since))
-    return found
