@@ -5,7 +5,7 @@ The HTTP service uses this file as it uses `verbs.py` and `operations.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,17 @@ from nextbest.errors import ConflictError, UsageError
 from nextbest.policies.live.ask import Ask, Offer, Offers
 from nextbest.policies.live.chosen import Chosen
 from nextbest.policies.live.proposal import Proposal
-from nextbest.types import Decision
+from nextbest.types import NO_ACTION, Decision
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from nextbest.ledger import Ledger
     from nextbest.policies.live.engine import Engine
+    from nextbest.policies.live.learning import State
+    from nextbest.types import Play
 
 __all__ = [
     "Ask",
@@ -35,36 +37,52 @@ __all__ = [
     "Proposal",
     "Wanted",
     "engine",
+    "explained",
     "keyed",
     "nothing",
+    "patience",
     "table",
+    "withdraw",
     "write",
 ]
 
 Made = Chosen | Decision
 
+_LATE = "deadline"
 _AGAIN = "This Idempotency-Key came before with another body. Use a new key for a new request."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One proposal to be written; with an idempotency key, its name and the digest of its request."""
+    """One proposal to be written; with an idempotency key, its name and the digest of its request.
+
+    Once something is in `left`, the caller has been told something else, and nothing is written any more.
+    """
 
     proposal: Proposal
     key: str = ""
     request: str = ""
+    left: list[str] = field(default_factory=list)
 
 
 def engine(ledger: Ledger) -> Engine:
-    """Give the engine that decides for a workspace in this process, and learns in a thread until the ledger closes."""
+    """Give the engine that decides for a workspace in this process.
+
+    Until the ledger closes, threads learn from its log, and take over fitted models that begin to serve.
+    """
     from nextbest.policies.learners.loop import Learning
     from nextbest.policies.live.engine import Engine
     from nextbest.policies.live.memory import Memory
     from nextbest.policies.rollout import Staged
+    from nextbest.recipes.action_live import LEARNER, Fits
 
     plays = Staged(ledger)
-    learning = Learning(ledger, plays=plays).start()
-    return Engine(ledger, plays=plays, states=learning.state, know=Memory(ledger))
+    learning, fits = Learning(ledger, plays=plays).start(), Fits(ledger, plays=plays).start()
+
+    def states(play: Play) -> State | None:
+        return fits.state(play) if play.learner.get("name") == LEARNER else learning.state(play)
+
+    return Engine(ledger, plays=plays, states=states, know=Memory(ledger))
 
 
 def nothing(using: Engine, ask: Ask, proposal: Proposal | None = None) -> Decision:
@@ -75,6 +93,37 @@ def nothing(using: Engine, ask: Ask, proposal: Proposal | None = None) -> Decisi
     if proposal is not None:
         return using.unlogged(proposal)
     return using.nothing(ask, "What the decision needs is broken or cannot be written, so nothing is done.")
+
+
+def patience(proposal: Proposal) -> float | None:
+    """Give after how many seconds a request is answered although it is not logged; None: it waits for its log.
+
+    That is its deadline, where the play has a default that may be done without a log (a page's, a list price, a task).
+    """
+    from nextbest.policies.live.failsafe import effects
+
+    play = proposal.compiled.play
+    default = next((a for a in play.actions if a.id == play.default), None)
+    if default is None or default.id == NO_ACTION or {"default", "listed"}.isdisjoint(effects(("log",), default)):
+        return None
+    return (play.deadline_ms if proposal.ask.deadline_ms is None else proposal.ask.deadline_ms) / 1000
+
+
+def withdraw(ledger: Ledger, made: Sequence[Made]) -> None:
+    """Note beside decisions that became durable too late that nobody was told of them: a judgement `reject`."""
+    from nextbest.ledger import feedback
+
+    note = "It became durable after its deadline, and the caller was told the default instead."
+    for decision in made:
+        feedback.record(ledger, decision.decision_id, verdict="reject", by=_LATE, note=note)
+
+
+def explained(ledger: Ledger, decision_id: str) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """Give why a logged decision came about, in sentences and as data; raises `UnknownNameError`."""
+    from nextbest.trust.decision_reasons import explain_logged
+
+    told = explain_logged(ledger, decision_id)
+    return told.sentences, told.details
 
 
 def table(ids: Sequence[str], names: Sequence[str], values: Sequence[Sequence[float]]) -> Offers:
@@ -111,6 +160,10 @@ def _written(
     group: Sequence[Wanted],
     encode: Callable[[Sequence[Made]], bytes],
 ) -> list[Any]:
+    there = [wanted for wanted in group if not wanted.left]
+    if len(there) < len(group):  # answered while they waited for their turn
+        made = iter(_written(ledger, using, connection, there, encode)) if there else iter(())
+        return [() if wanted.left else next(made) for wanted in group]
     if not any(wanted.key for wanted in group):
         return list(using.settle(connection, [wanted.proposal for wanted in group]))
     answers: list[Any] = [_before(connection, wanted) for wanted in group]

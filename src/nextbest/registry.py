@@ -20,6 +20,7 @@ from nextbest.errors import ConfigError, nearest, unknown
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "recipes": {
+        "action_value": "nextbest.recipes.action_value:ActionValue",
         "audience": "nextbest.recipes.audience:Audience",
         "churn": "nextbest.recipes.churn:Churn",
         "deal_win": "nextbest.recipes.deal_win:DealWin",
