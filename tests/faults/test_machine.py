@@ -291,4 +291,4 @@ def machine(examples: int, steps: int) -> Any:
 
 
 TestSafetyMachine = pytest.mark.slow(machine(20, 10))
-TestSafetyMachineAtNight = pytest.mark.nightly(machine(500, 20))
+TestSafetyMachineAtNight = pytest.mark.timeout(3600)(pytest.mark.nightly(machine(500, 20)))
