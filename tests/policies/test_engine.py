@@ -14,7 +14,7 @@ from nextbest.ledger import chain, consent, decisions, identities, published, sw
 from nextbest.ledger.erasure import erase
 from nextbest.policies.draw import fingerprints, seed_of, uniforms
 from nextbest.policies.live.ask import Ask, Offer, Offers, compact
-from nextbest.policies.live.chance import fingerprint, seed, uniform
+from nextbest.policies.live.chance import fingerprint, seed, two, uniform
 from nextbest.policies.live.engine import Engine
 from nextbest.types import NO_ACTION
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from nextbest.types import Decision
 
 ITEMS = '[{ id = "*", class = "content" }]'
-HOME = 'value = "1"\nplaces = 3\nholdout = 0.0\nlearner = { name = "linear" }\n'
+# A busy machine must not be taken for a slow ranker: deadlines have tests of their own.
+HOME = 'value = "1"\nplaces = 3\nholdout = 0.0\ndeadline_ms = 5000\nlearner = { name = "linear" }\n'
 
 
 class State:
@@ -64,6 +65,10 @@ def test_one_number_equals_the_number_of_many() -> None:
         parts = ("action", f"play {i}", "v", "2026-03-02", "salt")
         assert seed(parts, [f"r{i}"]) == seed_of(*parts, f"r{i}")
         assert uniform(seed(parts), fingerprint(f"s{i}")) == uniforms(seed_of(*parts), fingerprints([f"s{i}"]))[0]
+        pair = seed(parts), seed(parts, ["more"])
+        assert two(*pair, fingerprint(f"s{i}")) == tuple(uniform(one, fingerprint(f"s{i}")) for one in pair)
+    highest = (1 << 64) - 1
+    assert two(highest, 0, (highest, highest)) == (uniform(highest, (highest,) * 2), uniform(0, (highest,) * 2))
 
 
 def test_features_become_columns() -> None:

@@ -16,6 +16,9 @@ _MASK = (1 << 64) - 1
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _KEYS = tuple(((i * 0x9E3779B97F4A7C15) & _MASK, (i * 0xBB67AE8584CAA73B) & _MASK) for i in range(10))
 _MIDDLE, _LAST = _KEYS[1:-1], _KEYS[-1][0]
+_ONES = 1 | 1 << 128
+_HALVES = _MASK * _ONES
+_BESIDE = tuple((key * _ONES, other * _ONES) for key, other in _MIDDLE)
 
 
 def seed(first: tuple[str, ...], more: Iterable[str] = ()) -> int:
@@ -55,3 +58,21 @@ def uniform(seed: int, words: tuple[int, int]) -> float:
         a, b, c, d = (y >> 64) ^ b ^ ((seed + key) & _MASK), y & _MASK, (x >> 64) ^ d ^ other, x & _MASK
     # Of the last round only the first word is asked for.
     return (((c * _M1 >> 64) ^ b ^ ((seed + _LAST) & _MASK)) >> 11) * 2.0**-53
+
+
+def two(first: int, second: int, words: tuple[int, int]) -> tuple[float, float]:
+    """Give `uniform` for two seeds and one subject, side by side in integers of 256 bits: it takes less than both."""
+    c, d = words[0] * _ONES, words[1] * _ONES
+    seeds = first | second << 128
+    x, y = _M0 * _ONES, c * _M1  # no product reaches into the other half: both factors have 64 bits
+    a, b, c, d = (y >> 64) & _HALVES ^ seeds, y & _HALVES, d, x
+    for key, other in _BESIDE:
+        x, y = a * _M0, c * _M1
+        a, b, c, d = (
+            ((y >> 64) ^ b ^ (seeds + key)) & _HALVES,
+            y & _HALVES,
+            ((x >> 64) ^ d ^ other) & _HALVES,
+            x & _HALVES,
+        )
+    last = (c * _M1 >> 64) ^ b ^ (seeds + _LAST * _ONES)
+    return ((last & _MASK) >> 11) * 2.0**-53, ((last >> 128 & _MASK) >> 11) * 2.0**-53

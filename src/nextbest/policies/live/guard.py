@@ -2,8 +2,8 @@
 
 A thread per request would cost more than ranking does. So a ranker runs in the caller's thread once it has been fast
 `PROOF` times; after it was late, it runs beside again for `FIRST_S` seconds, and for twice as long each time it is late
-again, up to `DISTRUST_S`: on a busy machine anything is late once, and a thread per request makes that worse. A ranker that hangs keeps its
-thread; after `MOST_LEFT_BEHIND` of them it is not asked any more until one comes back.
+again, up to `DISTRUST_S`: on a busy machine anything is late once, and a thread per request makes that worse. A ranker
+that hangs keeps its thread; after `MOST_LEFT_BEHIND` of them it is not asked any more until one comes back.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from nextbest.ledger.workspace import new_id
 from nextbest.policies.arms import ARMS
 from nextbest.policies.gates import NOT_OFFERED
 from nextbest.policies.live import words
-from nextbest.policies.live.chance import fingerprint, seed, uniform
+from nextbest.policies.live.chance import fingerprint, seed, two, uniform
 from nextbest.policies.live.chosen import Chosen
 from nextbest.policies.live.closing import Group, close_caps, rules_of, stop_items
 from nextbest.policies.live.fallback import Fallen, failing, fall, taken
@@ -99,7 +99,8 @@ class _Slate(msgspec.Struct, frozen=True):
         """Give one row per position; `none` ends the slate."""
         proposal, compiled = self.proposal, self.proposal.compiled
         words_of = fingerprint(proposal.known.subject_id)
-        arm = _arm(compiled, words_of)
+        key = self._seed(1)
+        arm, u = _arm(compiled, words_of, key)
         share = compiled.share
         arms = Arms((share.policy, share.random, share.business_as_usual, share.holdout), proposal.shown.none)
         made: list[Chosen] = []
@@ -111,10 +112,12 @@ class _Slate(msgspec.Struct, frozen=True):
             explored = p > 0 if degraded else allowed
             usual = self._usual(allowed, position)
             mixed = arms.mixed(p, explored, usual)
-            key = self._seed(position)
+            if position > 1:
+                key = self._seed(position)
+                u = uniform(key, words_of)
             at = usual if arm == USUAL else proposal.shown.none
             if arm in (POLICY, RANDOM):
-                at = drawn(p if arm == POLICY else explored / explored.sum(), uniform(key, words_of))
+                at = drawn(p if arm == POLICY else explored / explored.sum(), u)
             chosen = self._row(request_id, position, arm, at, allowed=allowed, mixed=mixed, key=key, degraded=degraded)
             if instead is not None:
                 chosen = msgspec.structs.replace(chosen, **_told(chosen, arm, instead))
@@ -278,14 +281,14 @@ def _told(chosen: Chosen, arm: int, instead: Answer) -> dict[str, Any]:
     return {"reason": told, "context": {**chosen.context, **instead.context}}
 
 
-def _arm(compiled: Compiled, words_of: tuple[int, int]) -> int:
-    """Give the arm of a subject, by the same number and the same edges as `arms.assign`."""
+def _arm(compiled: Compiled, words_of: tuple[int, int], key: int) -> tuple[int, float]:
+    """Give the arm of a subject, by the number and the edges of `arms.assign`, and the number of its first draw."""
     share = compiled.share
     if share.policy >= 1.0:
-        return POLICY
-    u = uniform(compiled.arm_seed, words_of)
-    if u < share.holdout:
-        return HOLDOUT
-    if u < share.holdout + share.random:
-        return RANDOM
-    return USUAL if u < share.holdout + share.random + share.business_as_usual else POLICY
+        return POLICY, uniform(key, words_of)
+    own, u = two(compiled.arm_seed, key, words_of)
+    if own < share.holdout:
+        return HOLDOUT, u
+    if own < share.holdout + share.random:
+        return RANDOM, u
+    return (USUAL if own < share.holdout + share.random + share.business_as_usual else POLICY), u
