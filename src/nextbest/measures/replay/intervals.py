@@ -4,7 +4,8 @@ The default takes the skewness out of Student's t (Hall 1992, JRSS B 54, 221-228
 score whose mean is skewed, and the symmetric interval then misses too often on one side. Its degrees of freedom are
 those of the variance, by the kurtosis of the scores (Satterthwaite 1946): a few heavy answers decide a variance too.
 `normal` is the plain one; `bernstein` holds for any number of rows when the range of the scores is known (Maurer and
-Pontil 2009, theorem 4), is taken with the range that was seen, and is wide; `bootstrap` is the bias-corrected and accelerated one (Efron 1987), as a check.
+Pontil 2009, theorem 4), is taken with the range that was seen, and is wide; `bootstrap` is the bias-corrected and
+accelerated one (Efron 1987), as a check.
 """
 
 from __future__ import annotations
