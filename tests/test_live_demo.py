@@ -128,6 +128,13 @@ def test_a_play_of_pages_is_no_list_to_work_through(ledger: Ledger) -> None:
     assert operations.today(ledger).decided == 0
 
 
+def test_python_decides_by_what_was_learnt(ledger: Ledger) -> None:
+    """The verb `decide_one` uses the same learnt state as the service."""
+    decision = verbs.decide_one(ledger, traffic.PLAY, "me", context={"device": "phone"})
+    assert decision.model_versions["learner"]
+    assert not decision.degraded
+
+
 def test_the_replay_of_another_policy_prints_an_interval(ledger: Ledger) -> None:
     """What greedy would have earned on the live play's log has an interval around the estimate."""
     found = demo.replayed(ledger)

@@ -39,6 +39,7 @@ __all__ = [
     "engine",
     "explained",
     "keyed",
+    "learnt",
     "nothing",
     "patience",
     "table",
@@ -52,7 +53,7 @@ _LATE = "deadline"
 _AGAIN = "This Idempotency-Key came before with another body. Use a new key for a new request."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Wanted:
     """One proposal to be written; with an idempotency key, its name and the digest of its request.
 
@@ -85,6 +86,19 @@ def engine(ledger: Ledger) -> Engine:
     return Engine(ledger, plays=plays, states=states, know=Memory(ledger))
 
 
+def learnt(ledger: Ledger, play: Play) -> State | None:
+    """Give what a play's learner has learnt by now, for a single decision; None where the lifts decide."""
+    from nextbest.policies.learners.loop import Learning
+    from nextbest.recipes.action_live import LEARNER, Fits
+
+    plays = {play.name: play}
+    if play.learner.get("name") != LEARNER:
+        return Learning(ledger, plays=plays).state(play)
+    fits = Fits(ledger, plays=plays)
+    fits.tick()
+    return fits.state(play)
+
+
 def nothing(using: Engine, ask: Ask, proposal: Proposal | None = None) -> Decision:
     """Give the answer when a request could not be ranked or logged; it is not on record.
 
@@ -100,11 +114,12 @@ def patience(proposal: Proposal) -> float | None:
 
     That is its deadline, where the play has a default that may be done without a log (a page's, a list price, a task).
     """
-    from nextbest.policies.live.failsafe import effects
+    from nextbest.policies.live.failsafe import Failure, effects
 
+    unlogged: tuple[Failure, ...] = ("log",)
     play = proposal.compiled.play
     default = next((a for a in play.actions if a.id == play.default), None)
-    if default is None or default.id == NO_ACTION or {"default", "listed"}.isdisjoint(effects(("log",), default)):
+    if default is None or default.id == NO_ACTION or {"default", "listed"}.isdisjoint(effects(unlogged, default)):
         return None
     return (play.deadline_ms if proposal.ask.deadline_ms is None else proposal.ask.deadline_ms) / 1000
 
@@ -162,8 +177,8 @@ def _written(
 ) -> list[Any]:
     there = [wanted for wanted in group if not wanted.left]
     if len(there) < len(group):  # answered while they waited for their turn
-        made = iter(_written(ledger, using, connection, there, encode)) if there else iter(())
-        return [() if wanted.left else next(made) for wanted in group]
+        written = iter(_written(ledger, using, connection, there, encode)) if there else iter(())
+        return [next(written) if wanted in there else () for wanted in group]
     if not any(wanted.key for wanted in group):
         return list(using.settle(connection, [wanted.proposal for wanted in group]))
     answers: list[Any] = [_before(connection, wanted) for wanted in group]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -166,9 +167,13 @@ def decide_one(
     mode: Literal["live", "shadow", "replay"] = "live",
 ) -> Decision:
     """Choose the best action for one subject now, from published predictions, and log it before answering."""
-    from nextbest.policies.decide import decide_one as decide_now
+    from nextbest.deciding import learnt
+    from nextbest.policies.live.ask import Ask
+    from nextbest.policies.live.engine import Engine
 
-    return decide_now(ledger, find_play(ledger, play), subject_id, context=context or {}, mode=mode)
+    found = find_play(ledger, play)
+    engine = Engine(ledger, plays={play: found}, states=partial(learnt, ledger))
+    return engine.decide(Ask(play=play, subject_id=subject_id, context=dict(context or {}), mode=mode))[0]
 
 
 # --- decisions to the world, and back -------------------------------------------------------------------------------
