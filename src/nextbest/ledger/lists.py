@@ -46,9 +46,8 @@ class _Sums:
     first: Any = None  # microseconds; None without a row
     last: Any = None
     uses: Counter[tuple[str, int]] = field(default_factory=Counter)  # (action id, slot) of live decisions
-    reached: list[pa.Table] = field(default_factory=list)
 
-    def add(self, ledger: Ledger, play: str, rows: pa.Table) -> None:
+    def add(self, rows: pa.Table) -> None:
         """Add a block."""
         micros = rows["ts"].cast(pa.int64())
         span = pc.min_max(micros)
@@ -60,7 +59,6 @@ class _Sums:
         acted = acted.filter(pc.and_(pc.equal(rows["mode"], "live"), pc.not_equal(rows["action_id"], NO_ACTION)))
         for row in acted.group_by(["action_id", "slot"]).aggregate([([], "count_all")]).to_pylist():
             self.uses[row["action_id"], row["slot"]] += row["count_all"]
-        self.reached.append(_reached(ledger, play, rows))
 
 
 def log_table(
@@ -81,7 +79,7 @@ def log_table(
     sums = _Sums()
     with archive.pending(ledger) as folder:
         file = folder / "decisions.parquet"
-        _write(ledger, play, [table] if isinstance(table, pa.Table) else table, file, sums)
+        _write(play, [table] if isinstance(table, pa.Table) else table, file, sums)
         sync(file)
         segment = _segment(file, sums, play)
         target = ledger.path / segment.path
@@ -94,7 +92,7 @@ def log_table(
             sync(target.parent)
             catalogue.add_segment(connection, segment, ledger.clock())
             chain.add_stored(connection, "segment", segment.segment_id)
-            contacts.add(connection, _contacts(ledger, play, sums.reached))
+            contacts.add(connection, _contacts(ledger, play, target))
             spent.add_sums(connection, [(play, a, s, n, n * (costs or {}).get(a, 0.0)) for (a, s), n in booked])
             return segment.segment_id
 
@@ -102,14 +100,14 @@ def log_table(
         return ledger.journal.write(commit)
 
 
-def _write(ledger: Ledger, play: str, blocks: Iterable[pa.Table], file: Path, sums: _Sums) -> None:
+def _write(play: str, blocks: Iterable[pa.Table], file: Path, sums: _Sums) -> None:
     with pq.ParquetWriter(
         file, DECISION_SCHEMA, compression="zstd", use_dictionary=_REPEATED, write_statistics=_SOUGHT
     ) as writer:
         for block in blocks:
             rows = _checked(block, play)
             writer.write_table(rows, row_group_size=archive.ROW_GROUP)
-            sums.add(ledger, play, rows)
+            sums.add(rows)
 
 
 def _checked(table: pa.Table, play: str) -> pa.Table:
@@ -138,19 +136,18 @@ def _choices_stand(rows: pa.RecordBatch) -> bool:
     return bool(np.count_nonzero(np.diff(found)) + bool(len(found)) == rows.num_rows)
 
 
-def _reached(ledger: Ledger, play: str, rows: pa.Table) -> pa.Table:
-    """Give the live decisions that reach their subject: who, when, which, by what."""
-    actions = [a for a in pc.unique(rows["action_id"]).to_pylist() if contacts.is_contact(ledger.config, play, a)]
-    reaching = pc.and_(pc.is_in(rows["action_id"], pa.array(actions, pa.string())), pc.equal(rows["mode"], "live"))
-    return rows.select(["subject_id", "ts", "decision_id", "action_id"]).filter(reaching)
-
-
-def _contacts(ledger: Ledger, play: str, reached: Iterable[pa.Table]) -> Iterator[contacts.Row]:
+def _contacts(ledger: Ledger, play: str, file: Path) -> Iterator[contacts.Row]:
+    """Give the live decisions of a file that reach their subject; they are read back, so that nobody keeps them."""
     channels = contacts.reaching(ledger.config, play)
-    for made in reached:
-        micros = made["ts"].cast(pa.int64()).to_pylist()
-        columns = (made[name].to_pylist() for name in ("subject_id", "decision_id", "action_id"))
-        yield from ((s, ts, d, channels.get(a, ""), play, a) for ts, s, d, a in zip(micros, *columns, strict=True))
+    with pq.ParquetFile(file) as stored:
+        for rows in stored.iter_batches(columns=["subject_id", "ts", "decision_id", "action_id", "mode"]):
+            used = pc.unique(rows["action_id"]).to_pylist()
+            reaching = pa.array([a for a in used if contacts.is_contact(ledger.config, play, a)], pa.string())
+            made = rows.filter(pc.and_(pc.is_in(rows["action_id"], reaching), pc.equal(rows["mode"], "live")))
+            micros = made["ts"].cast(pa.int64()).to_pylist()
+            columns = (made[name].to_pylist() for name in ("subject_id", "decision_id", "action_id"))
+            for ts, s, d, a in zip(micros, *columns, strict=True):
+                yield s, ts, d, channels.get(a, ""), play, a
 
 
 def _segment(file: Path, sums: _Sums, play: str) -> catalogue.Segment:
