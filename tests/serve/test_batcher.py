@@ -122,3 +122,22 @@ def test_a_disk_that_hangs_keeps_nobody_waiting() -> None:
 
     assert asyncio.run(run()) == "done d"
     assert writer.groups == [["a"], ["d"]]
+
+
+def test_what_is_overdue_is_an_error_and_its_result_is_handed_on() -> None:
+    """Who is due before the group is written gets an error; what was done for him all the same is told to `late`."""
+    writer, told = Writer(), list[Any]()
+
+    async def run() -> None:
+        batcher: Batcher[str] = Batcher(writer.submit, late=lambda work, result: told.append((work, result)))
+        now = asyncio.get_running_loop().time()
+        hasty, calm = batcher.add("hasty", due=now + 0.05), batcher.add("calm")
+        await asyncio.sleep(0.02)
+        never = batcher.add("never", due=now + 0.05)  # still waits for its group
+        got = await asyncio.gather(hasty, never, return_exceptions=True)
+        assert [type(g) for g in got] == [LedgerError, LedgerError]
+        writer.go.set()
+        assert await calm == "done calm"
+
+    asyncio.run(run())
+    assert (writer.groups, told) == ([["hasty", "calm"]], [("hasty", "done hasty")])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import PlainTextResponse, Response
 
-from nextbest import operations, verbs
+from nextbest import deciding, operations, verbs
 from nextbest.serve import bodies, public
 from nextbest.serve.openapi import describe
 from nextbest.types import Outcome
@@ -120,8 +120,11 @@ def subject(service: Service, asked: Asked) -> bodies.SubjectReply:
 
 
 def decision(service: Service, asked: Asked) -> bodies.DecisionReply:
-    """Give one row of the decision log."""
-    return msgspec.convert(_plain(operations.decision(service.ledger, asked.parameter)), bodies.DecisionReply)
+    """Give one row of the decision log, and why it came about."""
+    row = _plain(operations.decision(service.ledger, asked.parameter))
+    sentences, details = deciding.explained(service.ledger, asked.parameter)
+    why = {"sentences": list(sentences), "details": dict(details)}
+    return msgspec.convert({**row, "explanation": why}, bodies.DecisionReply)
 
 
 def _plain(value: Any) -> dict[str, Any]:  # noqa: ANN401 (a dataclass of any room)

@@ -267,8 +267,15 @@ class CandidateReply(Reply, frozen=True, kw_only=True):
     choice_probability: float
 
 
+class ExplanationReply(Reply, frozen=True, kw_only=True):
+    """Why a decision came about: in sentences, and the same as data."""
+
+    sentences: list[str]
+    details: dict[str, Any]
+
+
 class DecisionReply(Reply, frozen=True, kw_only=True):
-    """One row of the decision log, whole."""
+    """One row of the decision log, whole, and why it came about."""
 
     decision_id: str
     play: str
@@ -289,6 +296,7 @@ class DecisionReply(Reply, frozen=True, kw_only=True):
     reason: str
     degraded: bool
     latency_us: int
+    explanation: ExplanationReply | UnsetType = UNSET
 
 
 class LiveReply(Reply, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 import sqlite3
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class Express:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._engine = deciding.engine(service.ledger)
+        service.metrics.tally = self._engine.tally
         self._cheap: Counter[str] = Counter()
         self._ids = Ids()
         self._batchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher[Any]] = WeakKeyDictionary()
@@ -132,15 +134,19 @@ class Express:
         key, request = ("", "")
         if head.key is not None:
             key, request = deciding.keyed(self._service.ledger, f"{who}\n{PATH}\n{head.key}", raw)
-        proposal = None
+        proposal, wanted, begun = None, None, asyncio.get_running_loop().time()
         try:
             proposal = await self._proposed(ask)
             wanted = deciding.Wanted(proposal=proposal, key=key, request=request)
-            made: Sequence[deciding.Made] | bytes | ConflictError = await self._batcher().add(wanted)
+            patience = deciding.patience(proposal)
+            due = None if patience is None or key else begun + patience  # a key's reply is its log's, for good
+            made: Sequence[deciding.Made] | bytes | ConflictError = await self._batcher().add(wanted, due=due)
         except (UsageError, UnknownNameError):
             raise
         except _FAULTS as error:
             _log.error("decide %s: %s", ask.play, type(error).__name__)
+            if wanted is not None:
+                wanted.left.append(ask.request_id)
             return (await to_thread.run_sync(deciding.nothing, self._engine, ask, proposal),)
         if isinstance(made, ConflictError):
             raise made
@@ -149,18 +155,22 @@ class Express:
     async def _proposed(self, ask: deciding.Ask) -> deciding.Proposal:
         """Rank in the loop what has been cheap lately, and in a thread what may have to compute features.
 
-        In a thread, what counts is the work that it did: on a busy machine, waiting looks like work. In the loop,
-        asking how much work was done costs too much; what took long there has to prove itself again.
+        What counts is the work that a thread did: on a busy machine, waiting looks like work. To ask for that costs
+        something, so in the loop only the one after a slow one is measured.
         """
         play = ask.play
-        if self._cheap[play] < PROOF:
+        cheap = self._cheap[play]
+        if cheap < PROOF:
             proposal, seconds = await to_thread.run_sync(self._timed, ask)
-            self._cheap[play] = self._cheap[play] + 1 if seconds < SLOW_S else 0
+        elif cheap == PROOF:
+            proposal, seconds = self._timed(ask)
+        else:
+            started = time.perf_counter()
+            proposal = self._engine.propose(ask)
+            if time.perf_counter() - started > SLOW_S:
+                self._cheap[play] = PROOF
             return proposal
-        started = time.perf_counter()
-        proposal = self._engine.propose(ask)
-        if time.perf_counter() - started > SLOW_S:
-            self._cheap[play] = 0
+        self._cheap[play] = cheap + 1 if seconds < SLOW_S else 0
         return proposal
 
     def _timed(self, ask: deciding.Ask) -> tuple[deciding.Proposal, float]:
@@ -172,11 +182,24 @@ class Express:
         loop = asyncio.get_running_loop()
         found = self._batchers.get(loop)
         if found is None:
-            found = self._batchers[loop] = Batcher(self._write)
+            found = self._batchers[loop] = Batcher(self._write, late=self._withdraw)
         return found
 
     def _write(self, group: Sequence[deciding.Wanted]) -> Future[list[Any]]:
         return deciding.write(self._service.ledger, self._engine, group, self._encoded)
+
+    def _withdraw(self, wanted: deciding.Wanted, made: Sequence[deciding.Made] | bytes | ConflictError) -> None:
+        """Note in the log what became durable after its caller was told something else."""
+        if wanted.key or isinstance(made, bytes | ConflictError) or not made:
+            return  # who asks again with the key is told what is in the log
+
+        def note() -> None:
+            try:
+                deciding.withdraw(self._service.ledger, made)
+            except NextbestError as error:
+                _log.error("withdraw: %s", type(error).__name__)
+
+        threading.Thread(target=note, name="nextbest-withdraw", daemon=True).start()
 
     def _encoded(self, made: Sequence[deciding.Made]) -> bytes:
         """Give the reply: the first position, and all of them when there is more than one."""

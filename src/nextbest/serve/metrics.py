@@ -14,7 +14,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _EVERY_S = 0.5
 _log = logging.getLogger("nextbest")
+
+
+class Tally(Protocol):
+    """What counts decisions that fell back."""
+
+    @property
+    def by_failure(self) -> Mapping[str, int]:
+        """How many for each failure."""
+        ...
+
+    @property
+    def alarm(self) -> str:
+        """What is alarming about the last minutes, or ''."""
+        ...
 
 
 class Metrics:
@@ -36,6 +50,9 @@ class Metrics:
         self._seconds = 0.0
         self._file = None if shared is None else shared / f"{os.getpid()}-{id(self):x}.json"
         self._kept = 0.0
+        self.tally: Tally | None = None  # of the engine, once there is one
+        self._failures: Counter[str] = Counter()
+        self._alarms = 0
 
     def request(self, method: str, route: str, status: int) -> None:
         """Count an answer; `route` is a path of the table, never what the caller typed."""
@@ -78,6 +95,7 @@ class Metrics:
             later.start()
 
     def _counts(self) -> dict[str, Any]:
+        tally = self.tally
         with self._lock:
             return {
                 "requests": [[*key, n] for key, n in self._requests.items()],
@@ -85,6 +103,8 @@ class Metrics:
                 "degraded": self._degraded,
                 "buckets": list(self._buckets),
                 "seconds": self._seconds,
+                "failures": {} if tally is None else dict(tally.by_failure),
+                "alarms": int(tally is not None and bool(tally.alarm)),
             }
 
     def _others(self) -> Iterator[dict[str, Any]]:
@@ -101,6 +121,8 @@ class Metrics:
             self._decisions[arm, mode] += n
         self._degraded += counts["degraded"]
         self._seconds += counts["seconds"]
+        self._failures.update(counts["failures"])
+        self._alarms += counts["alarms"]
         self._buckets = [a + b for a, b in zip(self._buckets, counts["buckets"], strict=True)]
 
     def _lines(self) -> Iterator[str]:
@@ -110,6 +132,12 @@ class Metrics:
             yield f'nextbest_requests_total{{method="{method}",route="{route}",status="{status}"}} {n}'
         errors = sum(n for (_, _, status), n in self._requests.items() if status >= 500)
         yield from _one("errors_total", "counter", "Answers with a status of 500 or more.", errors)
+        yield "# HELP nextbest_fallbacks_total Decisions that fell back, by what failed."
+        yield "# TYPE nextbest_fallbacks_total counter"
+        for failure, n in sorted(self._failures.items()):
+            yield f'nextbest_fallbacks_total{{failure="{failure}"}} {n}'
+        told = "Workers of whose decisions more than a hundredth fell back within five minutes."
+        yield from _one("fallback_alarm", "gauge", told, self._alarms)
         yield "# HELP nextbest_decisions_total Decisions by arm and mode."
         yield "# TYPE nextbest_decisions_total counter"
         for (arm, mode), n in sorted(self._decisions.items()):

@@ -99,7 +99,7 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
 
 
 def _problems(route: Route) -> dict[str, Any]:
-    known = {
+    known: dict[str, dict[str, Any]] = {
         str(status): {"description": ERRORS[status], "content": _content(bodies.Problem)} for status in statuses(route)
     }
     if route.reply == PAGE and route.scope == "open":  # people open it: what went wrong is a page, too
