@@ -122,7 +122,8 @@ def ranks(compiled: Compiled, row: Mapping[str, Any], shown: Menu, state: State 
         response, spread, degraded = _by_lift(compiled, row, shown)
     else:
         response, spread = state.response(row, described)
-        if len(response) != len(shown.ids) or not finite(spread):  # what is no number makes its worth none: see `ranked`
+        # A response that is no number makes its worth none: see `ranked`.
+        if len(response) != len(shown.ids) or not finite(spread):
             raise ValueError("the model gave something other than one number per candidate")
         degraded = False
     factor = _factor(compiled, row, shown)
