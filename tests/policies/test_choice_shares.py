@@ -40,14 +40,12 @@ def asked(policy: Policy) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: type(p).__name__)
 def test_choices_are_made_as_often_as_logged(policy: Policy) -> None:
-    """Over 1,000,000 draws no cell of logged probabilities is off by more than 3 standard errors.
-
-    A cell holds every (decision, action) whose logged probability lies between two edges; its standard error is the
-    root of the summed p (1 - p). There are up to 15 cells per policy and 8 policies. The subjects, times and seeds are
-    fixed, so the test says the same on every run; on fresh seeds a right engine would fail one cell in 370, so that
-    what guards against chance is the second bound: the squared deviations of a policy's cells sum to less than the
-    99.9% quantile of their chi-squared distribution.
-    """
+    """Over 1,000,000 draws no cell of logged probabilities is off by more than 3 standard errors."""
+    # A cell holds every (decision, action) whose logged probability lies between two edges; its standard error is the
+    # root of the summed p (1 - p). There are up to 15 cells per policy and 8 policies. The subjects, times and seeds
+    # are fixed, so the test says the same on every run; on fresh seeds a right engine would fail one cell in 370, so
+    # that what guards against chance is the second bound: the squared deviations of a policy's cells sum to less than
+    # the 99.9% quantile of their chi-squared distribution.
     from scipy.stats import chi2
 
     p = asked(policy)
