@@ -185,6 +185,8 @@ def _asks(features: Collection[Feature]) -> bool:
 def _rows(ledger: Ledger, kinds: Collection[str], subject_id: str, *, categories: bool) -> dict[str, list[Any]]:
     """Give the events of one subject by kind."""
     found: dict[str, list[Any]] = {}
+    if not kinds:
+        return found
     with analysis.connect(ledger, [SOURCES.get(k, k) for k in kinds], categories=categories) as connection:
         for kind in kinds:
             source = views.relation(SOURCES.get(kind, kind))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ _Said = tuple[str, "dict[str, Any]", "dict[str, str]", "tuple[str, ...]"]
 _MINUTE = timedelta(minutes=1)  # how old a prediction may be is a matter of days
 _MOST = 50_000  # subjects whose predictions are kept
 _IDLE_S = 1.0  # how long a closed ledger keeps the thread
+_REST = 9.0  # of ten moments one is for reading: decisions need the processor more than subjects that may not come back
 _WAITING = 1_000  # subjects to be read; more would be served long after they were asked for
 _log = logging.getLogger("nextbest")
 
@@ -114,7 +116,9 @@ class Memory:
                 subject = self._cold.get(timeout=_IDLE_S)
             except queue.Empty:
                 continue
+            started = time.perf_counter()
             try:
                 self.histories.warm(subject)
             except LedgerError as error:
                 _log.error("decide: events could not be read: %s", type(error).__name__)
+            time.sleep(_REST * (time.perf_counter() - started))
