@@ -9,12 +9,12 @@ Read `types.py` before this file, and `recipes/churn.py` after it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nextbest import registry
+from nextbest.asked import data_end, find_play, moment_of, plays, recipe_of
 from nextbest.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from nextbest.asked import When
     from nextbest.channels.dispatch import Sent
     from nextbest.channels.reading import LoadedFile
     from nextbest.ledger import Ledger
@@ -31,13 +32,12 @@ if TYPE_CHECKING:
     from nextbest.ledger.mapping import FileMapping
     from nextbest.policies.decide import Decided
     from nextbest.trust.explain import Explanation
-    from nextbest.types import Decision, Effect, Fitted, Outcome, Play, Recipe
+    from nextbest.types import Decision, Effect, Fitted, Outcome, Recipe
     from nextbest.watching.decisions import Watched
     from nextbest.watching.drift import Drift
 
     Progress = Callable[[float], None]
 
-When = datetime | str | None
 REPLAY = "replay"  # the method that asks what another policy would have earned
 _FILES = (".csv", ".parquet", ".csv.gz", ".tsv", ".json", ".xlsx")
 
@@ -109,8 +109,8 @@ def fit(ledger: Ledger, recipe: Recipe | str, *, as_of: When = None, **settings:
     """
     from nextbest.models import serving
 
-    made = _recipe(ledger, recipe, settings)
-    fitted = made.fit(ledger, as_of=_moment(ledger, as_of))
+    made = recipe_of(ledger, recipe, settings)
+    fitted = made.fit(ledger, as_of=moment_of(ledger, as_of))
     if fitted.report.status == "ok":
         serving.publish(ledger, fitted, why="fitted")
     return fitted
@@ -130,7 +130,7 @@ def predict(
     from nextbest.recipes import about
 
     fitted = store.latest(ledger, model) if isinstance(model, str) else model
-    moment = _moment(ledger, as_of)
+    moment = moment_of(ledger, as_of)
     recipe: Recipe = registry.make("recipes", fitted.recipe, {**fitted.settings, **settings})
     state = None if settings else republished.state(ledger)  # what other settings say is not what decisions read
     table = recipe.predict(ledger, fitted, as_of=moment)
@@ -149,7 +149,7 @@ def decide(
     from nextbest.policies.decide import decide_bulk
     from nextbest.recipes import about
 
-    moment = _moment(ledger, as_of)
+    moment = moment_of(ledger, as_of)
     chosen = find_play(ledger, play)
     table, versions = about.everyone(ledger, chosen.subject_type, as_of=moment)
     # Without as_of the list is made now, however old the data are: caps, and the days in which an outcome counts,
@@ -308,7 +308,7 @@ def explain(
         return explain_logged(ledger, what)
     if what not in (*registry.names("recipes"), *ledger.config.recipes):
         raise unknown("recipe or play", what, [*registry.names("recipes"), *plays(ledger)])
-    fitted, moment = store.latest(ledger, what), _moment(ledger, as_of)
+    fitted, moment = store.latest(ledger, what), moment_of(ledger, as_of)
     if subject_id is None:
         return card.in_short(card.card(ledger, fitted, as_of=moment, table=table))
     recipe = registry.make("recipes", fitted.recipe, fitted.settings)
@@ -336,7 +336,7 @@ def watch(ledger: Ledger, what: str | None = None, *, as_of: When = None) -> tup
     from nextbest.watching.decisions import Watched
     from nextbest.watching.every import watch_every
 
-    now = _moment(ledger, as_of)
+    now = moment_of(ledger, as_of)
     found = watch_every(ledger, plays(ledger), what, as_of=now, until=None if as_of is None else now)
     for watched in found if as_of is None else ():
         if isinstance(watched, Watched):
@@ -349,51 +349,6 @@ def erase(ledger: Ledger, subject_id: str, *, dry_run: bool = False, also: Also 
     from nextbest.ledger import erasure, identities
 
     return erasure.erase(ledger, identities.resolve(ledger, subject_id), dry_run=dry_run, also=also)
-
-
-# --- what the verbs share -------------------------------------------------------------------------------------------
-
-
-def plays(ledger: Ledger) -> dict[str, Play]:
-    """Give the plays of the workspace as far as they are rolled out; a default one when the configuration has none."""
-    from nextbest.policies import rollout
-
-    return rollout.plays(ledger)
-
-
-def find_play(ledger: Ledger, name: str) -> Play:
-    """Give the play of that name."""
-    known = plays(ledger)
-    if name not in known:
-        raise unknown("play", name, known)
-    return known[name]
-
-
-def data_end(ledger: Ledger) -> datetime:
-    """Give the first midnight (UTC) after the last order or event, at most the start of the day after now."""
-    from nextbest.ledger.catalogue import last_event
-
-    now = ledger.clock()
-    last = last_event(ledger)
-    end = min(now, last) if last else now
-    return (end + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _moment(ledger: Ledger, as_of: When) -> datetime:
-    if as_of is None:
-        return data_end(ledger)
-    try:
-        moment = datetime.fromisoformat(as_of) if isinstance(as_of, str) else as_of
-    except ValueError as error:
-        raise UsageError(f"as_of must be a date such as 2026-01-31, got '{as_of}'.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _recipe(ledger: Ledger, recipe: Recipe | str, settings: Mapping[str, Any]) -> Recipe:
-    if not isinstance(recipe, str):
-        return recipe
-    made: Recipe = registry.make("recipes", recipe, {**ledger.config.recipes.get(recipe, {}), **settings})
-    return made
 
 
 __all__ = [
