@@ -438,6 +438,8 @@ def not_ready(ledger: Ledger) -> tuple[str, ...]:
 
     if (ledger.path / archive.RESTORING).exists():
         return ("A restore is not done yet.",)
+    if ledger.journal.replaced:
+        return ("The workspace was restored while this program ran. Start it again; until then nothing is written.",)
     try:
         chain.head(ledger)
     except LedgerError as error:

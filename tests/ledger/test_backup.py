@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from tests.ledger.makers import CONFIG, NOW, Clock, decision, event
 
+from nextbest import operations
 from nextbest.errors import IntegrityError, LedgerError, NextbestError
 from nextbest.ledger import (
     Ledger,
@@ -25,6 +26,7 @@ from nextbest.ledger import (
     erasure,
     events,
     identities,
+    open_ledger,
     outbox,
     switches,
 )
@@ -159,6 +161,44 @@ def test_a_message_sent_after_the_backup_is_not_sent_again(ledger: Ledger, tmp_p
         assert outbox.due(lost, "email", 10, NOW) == []
     with backup.restore(tmp_path / "b.zip", tmp_path / "acme", clock=clock) as again:
         assert [m.key for m in outbox.due(again, "email", 10, NOW)] == ["k2"]
+
+
+def test_who_has_the_replaced_workspace_open_writes_nothing_more(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+    """After a restore beside a running program its writes fail, and it says that it is not ready."""
+    backup.backup(ledger, tmp_path / "b.zip")
+    consent.record(ledger, "b", purpose="marketing", channel="email", allow=False, proof="said so")
+    assert not ledger.journal.replaced
+    with backup.restore(tmp_path / "b.zip", tmp_path / "acme", clock=clock) as again:
+        with pytest.raises(LedgerError, match="start the program again"):
+            consent.record(ledger, "c", purpose="marketing", channel="email", allow=False, proof="too late")
+        assert ledger.journal.replaced
+        assert "restored while this program ran" in operations.not_ready(ledger)[0]
+        assert operations.not_ready(again) == ()
+        assert allowed(again, "b") == ["consent:denied"]
+    ledger.journal.close()  # the last one out leaves the files of the new workspace alone
+    with open_ledger(tmp_path / "acme", clock=clock) as once_more:
+        assert chain.verify(once_more).ok
+
+
+def test_no_answered_no_is_left_behind_by_a_restore(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+    """Of people who opt out one after the other while a restore runs, each who was answered is denied afterwards."""
+    backup.backup(ledger, tmp_path / "b.zip")
+    answered: list[str] = []
+
+    def opt_out() -> None:
+        for i in range(100_000):
+            try:
+                consent.record(ledger, f"s{i}", purpose="marketing", channel="email", allow=False, proof="a form")
+            except LedgerError:
+                return
+            answered.append(f"s{i}")
+
+    leaving = threading.Thread(target=opt_out)
+    leaving.start()
+    with backup.restore(tmp_path / "b.zip", tmp_path / "acme", clock=clock) as again:
+        leaving.join(timeout=30)
+        assert answered
+        assert set(allowed(again, *answered)) == {"consent:denied"}
 
 
 def test_a_folder_of_something_else_is_not_overwritten(ledger: Ledger, tmp_path: Path) -> None:

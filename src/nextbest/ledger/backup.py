@@ -38,6 +38,7 @@ RESTORING = "restoring"
 FORMAT = 1
 _CHUNK = 1 << 20
 _ATTEMPTS = 5
+_WAIT_S = 30.0  # for the commits that are under way
 _LEFT_OUT = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", RESTORING, ".door", ".room")
 # What the zip and manifest readers raise on damaged bytes; NotImplementedError and RuntimeError mean changed flags.
 _UNREADABLE = (
@@ -82,20 +83,23 @@ def restore(file: Path, path: Path, *, clock: Callable[[], datetime] | None = No
     """Bring a backup back to a folder and open it; later consent and erasures found there are replayed before.
 
     A folder that is not empty must be the same workspace with a readable journal; it is kept beside the new one as
-    `<name>.before-restore-<id>`. Raises `LedgerError` or `IntegrityError`, and then nothing has changed.
+    `<name>.before-restore-<id>`. A program that has it open writes nothing any more, and must be started again. Raises
+    `LedgerError` or `IntegrityError`, and then nothing has changed.
     """
     target = path.resolve()
-    later = _later(target)
+    there = _later(target) is not None
     mark = new_id("r")
     with _staging(target, mark) as folder:
         _extract(file, folder)
-        if later is not None and (folder / SECRET).read_bytes() != (target / SECRET).read_bytes():
+        if there and (folder / SECRET).read_bytes() != (target / SECRET).read_bytes():
             raise LedgerError(f"{file} is a backup of another workspace than {target}. Restore it to a new folder.")
         with open_ledger(folder, clock=clock) as ledger:
             _check(ledger)
-            replay.replay(ledger, later)
-        (folder / RESTORING).unlink()
-        _swap(folder, target, mark)
+        with _still(target if there else None):
+            with open_ledger(folder, clock=clock) as ledger:
+                replay.replay(ledger, _later(target))
+            (folder / RESTORING).unlink()
+            _swap(folder, target, mark)
     return open_ledger(target, clock=clock)
 
 
@@ -163,6 +167,20 @@ def _later(target: Path) -> replay.Later | None:
     if not all((target / name).is_file() for name in (config.FILE, JOURNAL, SECRET)):
         raise LedgerError(f"{target} is not empty and is no whole workspace. Restore to a new folder, or move it away.")
     return replay.read(target / JOURNAL)
+
+
+@contextmanager
+def _still(target: Path | None) -> Iterator[None]:
+    """Let nobody write to the workspace that is replaced, so that no acknowledged no is left behind in it."""
+    if target is None:
+        yield
+        return
+    with closing(sqlite3.connect(target / JOURNAL, timeout=_WAIT_S, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise LedgerError(f"The journal of {target} cannot be held: {error}. Stop what writes to it.") from error
+        yield
 
 
 @contextmanager

@@ -8,7 +8,7 @@ callers share the sync, so many small writes are cheap. Several processes may ha
 from __future__ import annotations
 
 import logging
-import os.path
+import os
 import queue
 import sqlite3
 import threading
@@ -43,6 +43,7 @@ _WRITER = (
     "PRAGMA cache_size = -65536",  # KiB: the leaves of the indexes, which every row touches anew
     "PRAGMA wal_autocheckpoint = 16384",  # pages; `_Folder` is there before, so that no caller waits for it
 )
+REPLACED = "a restore has put another journal in its place while this program ran; start the program again"
 _FOLD_S = 0.25
 _FOLD_BYTES = 4 << 20
 
@@ -104,6 +105,12 @@ class _Folder:
             connection.close()
 
 
+def _identity(file: Path) -> tuple[int, int]:
+    """Give what tells a file from another one that takes its name."""
+    found = os.stat(file)  # noqa: PTH116 (hot path)
+    return found.st_dev, found.st_ino
+
+
 def _fold(connection: Connection) -> None:
     try:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -131,6 +138,7 @@ class Journal:
                 migrate(connection)
             finally:
                 connection.close()
+            self._identity = _identity(file)
 
     def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run *fn* in the next commit group and give its result once that is durable.
@@ -183,6 +191,14 @@ class Journal:
         """
         emptied: bool = self._put(_Checkpoint()).result()
         return emptied
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another file stands in its place, as after a restore: then nothing can be written any more."""
+        try:
+            return _identity(self.file) != self._identity
+        except OSError:
+            return True
 
     @property
     def closed(self) -> bool:
@@ -241,7 +257,7 @@ class Journal:
         """Commit the group's functions together and answer; then do the checkpoints that were asked for."""
         writes = [(work, future) for work, future in group if callable(work)]
         if writes:
-            _commit(connection, writes)
+            _commit(self, connection, writes)
         for work, future in group:
             if isinstance(work, _Checkpoint):
                 with self._folder.lock:  # two at a time would give the later one up
@@ -297,11 +313,15 @@ class Journal:
         return group
 
 
-def _commit(connection: Connection, writes: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]]) -> None:
+def _commit(
+    journal: Journal, connection: Connection, writes: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]]
+) -> None:
     """Run each function in its savepoint, commit, and only then answer."""
     answers: list[tuple[Future[Any], Any, BaseException | None]] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
+        if journal.replaced:  # under the lock that a restore holds while it swaps: nothing is written to what it moved
+            raise sqlite3.OperationalError(REPLACED)
         for fn, future in writes:
             if future.set_running_or_notify_cancel():
                 answers.append((future, *_step(connection, fn)))
