@@ -69,10 +69,10 @@ counts() {{ sed 's/.*"action_id":"\\([^"]*\\)".*/\\1/' | sort | uniq -c; }}
 
 SHOWN=$(visits first); echo "$SHOWN" | head -1; echo "$SHOWN" | counts
 
-sleep 1; echo "$SHOWN" | grep -n '"action_id":"{liked}"' | sed 's/:.*"decision_id":"\\([^"]*\\)".*/ \\1/' |
+echo "$SHOWN" | grep -n '"action_id":"{liked}"' | sed 's/:.*"decision_id":"\\([^"]*\\)".*/ \\1/' |
   while read I ID; do
   say outcomes '{{"outcomes": [{{"outcome_id": "click-'$ID'", "subject_id": "first-'$I'", "name": "click",
-    "ts": "'$(date -u +%FT%TZ)'", "decision_id": "'$ID'"}}]}}'; done
+    "decision_id": "'$ID'"}}]}}'; done
 
 sleep 2; visits then | counts
 {program} measure {play} --outcome click --method replay --policy greedy -w {folder}"""

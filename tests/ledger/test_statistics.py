@@ -13,7 +13,7 @@ import pytest
 from tests.ledger.makers import NOW, decision
 
 from nextbest.errors import UnknownNameError
-from nextbest.ledger import Ledger, archive, decisions, identities, outcomes, statistics
+from nextbest.ledger import Ledger, archive, decisions, identities, outcomes, replayed, statistics
 from nextbest.types import Candidate, Outcome
 
 if TYPE_CHECKING:
@@ -150,6 +150,29 @@ def test_a_window_holds_its_first_moment_and_not_its_last(ledger: Ledger) -> Non
     happened = statistics.happened(ledger, "order", days=10)
     (sums,) = statistics.arm_statistics(ledger, "win_back", happened, as_of=NOW).values()
     assert (sums.n, sums.total, sums.answered) == (2, 1.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "named", "taken"), [(5, "d1", 1.0), (6, "d1", 0.0), (1, None, 0.0), (1, "d2", 0.0)]
+)
+def test_an_outcome_that_names_its_decision_may_seem_early(
+    ledger: Ledger, seconds: int, named: str | None, taken: float
+) -> None:
+    """An outcome up to five seconds before the decision it names is measured and replayed as its outcome."""
+    made = [
+        decision(1, ts=NOW - 3 * DAY, choice_probability=0.5),
+        decision(2, ts=NOW - 6 * DAY, choice_probability=0.5),
+    ]
+    made = [replace(d, decision_id=f"d{i}", subject_id=f"s{i}") for i, d in enumerate(made, 1)]
+    ledger.journal.write(lambda connection: decisions.log(connection, ledger, made))
+    ts = NOW - 3 * DAY - timedelta(seconds=seconds)
+    outcomes.record(ledger, [Outcome(outcome_id="o", subject_id="s1", ts=ts, name="click", decision_id=named)])
+    outcomes.record(ledger, [Outcome(outcome_id="later", subject_id="s9", ts=NOW, name="click")])
+    found = statistics.happened(ledger, "click", days=1)
+    sums = statistics.arm_statistics(ledger, made[0].play, found, as_of=NOW)
+    assert sum(s.total for s in sums.values()) == taken
+    rows = replayed.logged(ledger, made[0].play, found, as_of=NOW).rows
+    assert sum(rows["reward"].to_pylist()) == taken
 
 
 def test_orders_that_stopped_coming_in_leave_decisions_pending(ledger: Ledger) -> None:

@@ -73,6 +73,7 @@ def test_a_process_killed_while_publishing_leaves_the_model_before_serving(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1500)  # fifty processes that each start anew
 def test_fifty_kills_leave_a_valid_model_serving(one_served: Path, tmp_path: Path) -> None:
     """Of 50 kills spread over all points a valid model serves after each; half-published ones never."""
     for n in range(50):

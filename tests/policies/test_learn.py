@@ -152,6 +152,18 @@ def test_an_answer_outside_its_time_is_none(ledger: Ledger, clock: Clock) -> Non
     assert counted(learn.advance(ledger, play)) == (2, 0)
 
 
+@pytest.mark.parametrize(("seconds", "named", "taken"), [(5, True, 1), (6, True, 0), (1, False, 0)])
+def test_an_answer_that_names_its_decision_may_seem_early(
+    ledger: Ledger, clock: Clock, *, seconds: int, named: bool, taken: int
+) -> None:
+    """A clock that cuts, or is behind, by five seconds loses no answer that names its decision; others it may."""
+    log(ledger, [shown(1, "a", hours=1)])
+    clock.now = NOW + timedelta(hours=2)
+    outcomes.record(ledger, [click(1, hours=1 - seconds / 3600, named=named)])
+    found = learn.advance(ledger, ledger.config.plays["win_back"])
+    assert (0 if found is None else found.state.sums.yy) == taken
+
+
 def test_of_two_workers_one_publishes(ledger: Ledger, clock: Clock) -> None:
     """A state learnt from an older one than the newest is not published; the loser takes the winner's."""
     play = ledger.config.plays["win_back"]

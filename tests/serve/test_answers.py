@@ -11,6 +11,7 @@ from tests.serve.conftest import BASE, NOW, order
 
 from nextbest import operations
 from nextbest.errors import LedgerError, ModelError
+from nextbest.ledger import analysis
 from nextbest.policies.live.engine import Engine
 
 if TYPE_CHECKING:
@@ -99,6 +100,16 @@ def test_outcomes_are_stored_once(admin: TestClient) -> None:
     body = {"outcomes": [outcome]}
     assert admin.post("/v1/outcomes", json=body).json() == {"received": 1, "new": 1}
     assert admin.post("/v1/outcomes", json=body).json() == {"received": 1, "new": 0}
+
+
+def test_an_outcome_without_a_time_came_now(admin: TestClient, ledger: Ledger) -> None:
+    """Without `ts` an outcome has the time of the server's clock; a time without a zone is refused."""
+    outcome = {"outcome_id": "x2", "subject_id": "c2", "name": "click"}
+    assert admin.post("/v1/outcomes", json={"outcomes": [outcome]}).json() == {"received": 1, "new": 1}
+    rows = analysis.table(ledger, "outcomes", columns=("outcome_id", "ts")).to_pylist()
+    assert rows == [{"outcome_id": "x2", "ts": ledger.clock()}]
+    bare = {**outcome, "outcome_id": "x3", "ts": "2026-03-01T10:00:00"}
+    assert admin.post("/v1/outcomes", json={"outcomes": [bare]}).status_code == 400
 
 
 def test_predictions_come_as_published(admin: TestClient, ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ A state is published by compare-and-swap: whoever learnt from an older one than 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from nextbest.ledger import alarms, catalogue, identities
 from nextbest.ledger.decisions import by_action, table_of
 from nextbest.ledger.kinds import EVENTS
+from nextbest.ledger.outcomes import EARLY
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import from_micros, to_micros
 
@@ -142,10 +144,14 @@ def due(connection: sqlite3.Connection, play: str, *, since: int, until: int, mo
 
 
 def answered(connection: sqlite3.Connection, play: str, arrival: Arrival, *, window: int) -> Seen | None:
-    """Give the decision that an arrival answers in time: the one it names, else its subject's last one before it."""
+    """Give the decision that an arrival answers in time: the one it names, else its subject's last one before it.
+
+    The one it names may seem to lie up to `outcomes.EARLY` after it.
+    """
     asked: dict[str, Any] = {"play": play, "ts": arrival.ts, "window": window}
     if arrival.decision_id is not None:
-        row = connection.execute(load(_FILE, "by_id"), asked | {"decision_id": arrival.decision_id}).fetchone()
+        named = asked | {"decision_id": arrival.decision_id, "early": EARLY // timedelta(microseconds=1)}
+        row = connection.execute(load(_FILE, "by_id"), named).fetchone()
     else:
         ids = msgspec.json.encode(identities.cluster(connection, arrival.subject_id)).decode()
         row = connection.execute(load(_FILE, "last_of_subject"), asked | {"subjects": ids}).fetchone()

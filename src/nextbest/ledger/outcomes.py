@@ -1,7 +1,13 @@
-"""Outcomes: what came of decisions, each kept once."""
+"""Outcomes: what came of decisions, each kept once.
+
+Whoever names the decision knew it, so the outcome came after it, whatever its clock says. Clients cut to whole
+seconds, and clocks differ: an outcome that names its decision counts as of that decision when it seems to lie up to
+`EARLY` before it. What is stored stays as it came.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
     from nextbest.ledger.workspace import Ledger
     from nextbest.types import Outcome
 
+EARLY = timedelta(seconds=5)  # a second that was cut, and clocks that are set by the network now and then
 _PER_COMMIT = 10_000
 
 
@@ -35,6 +42,13 @@ def record(ledger: Ledger, rows: Sequence[Outcome], *, also: Also | None = None)
         last = start + _PER_COMMIT >= len(stored)
         new += ledger.journal.write(together(partial(_insert, rows=part), also if last else None))
     return new
+
+
+def early(ledger: Ledger) -> dict[str, int]:
+    """Give the outcomes that seem to lie a little before the decision they name: by id, its microseconds UTC."""
+    with ledger.journal.read() as connection:
+        found = connection.execute(load("events.sql", "early_outcomes"), (EARLY // timedelta(microseconds=1),))
+        return dict(found.fetchall())
 
 
 def _insert(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> int:

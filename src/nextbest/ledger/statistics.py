@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import sqlglot
 
 from nextbest.errors import unknown
-from nextbest.ledger import analysis, catalogue
+from nextbest.ledger import analysis, catalogue, outcomes
 from nextbest.ledger.kinds import EVENTS, KINDS
 from nextbest.ledger.statements import load
 from nextbest.ledger.views import DUCKDB
@@ -53,7 +53,7 @@ def happened(ledger: Ledger, outcome: str, *, days: float) -> Happened:
         return _happened(_events(ledger, _PLURAL.get(what, what), None), days=window)
     if match and what in {c.name for c in KINDS["order"].columns if c.type == "number"}:
         return _happened(_events(ledger, "order", what), days=window)
-    recorded = analysis.table(ledger, "outcomes", columns=("name", "subject_id", "ts", "value", "decision_id"))
+    recorded = _recorded(ledger)
     names = pc.unique(recorded["name"]).to_pylist()
     for name, span in ((outcome, days), (what, window)):
         if name in names:
@@ -106,6 +106,18 @@ def _events(ledger: Ledger, kind: str, column: str | None) -> pa.Table:
     rows = analysis.table(ledger, kind, columns=columns)
     value = pa.repeat(pa.scalar(1.0), rows.num_rows) if column is None else pc.fill_null(rows[column], 0.0)
     return pa.table({"subject_id": rows["subject_id"], "ts": rows["ts"], "value": value})
+
+
+def _recorded(ledger: Ledger) -> pa.Table:
+    """Give the recorded outcomes; one that seems to come just before the decision it names comes with it."""
+    columns = ("outcome_id", "name", "subject_id", "ts", "value", "decision_id")
+    rows = analysis.table(ledger, "outcomes", columns=columns)
+    early = outcomes.early(ledger)
+    kind = rows.schema.field("ts").type
+    place = pc.index_in(rows["outcome_id"], value_set=pa.array(early.keys(), pa.string()))
+    moments = pa.array(early.values(), pa.int64()).cast(pa.timestamp("us", tz="UTC")).cast(kind)
+    ts = pc.coalesce(moments.take(pc.cast(place, pa.int64()).combine_chunks()), rows["ts"].combine_chunks())
+    return rows.set_column(rows.column_names.index("ts"), "ts", ts).drop_columns(["outcome_id"])
 
 
 def _happened(rows: pa.Table, *, days: float, once: bool = False, watched: datetime | None = None) -> Happened:

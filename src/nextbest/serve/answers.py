@@ -43,12 +43,12 @@ def _received(receipts: Sequence[Any]) -> bodies.EventsReply:
 
 def outcomes(service: Service, asked: Asked) -> bodies.OutcomesReply:
     """Store outcomes; give how many were new."""
-    source = public.check_outcomes(service, asked)
+    source, now = public.check_outcomes(service, asked), service.ledger.clock()
     rows = [
         Outcome(
             outcome_id=o.outcome_id,
             subject_id=o.subject_id,
-            ts=o.ts,
+            ts=now if o.ts is None else o.ts,
             name=o.name,
             value=o.value,
             decision_id=o.decision_id,

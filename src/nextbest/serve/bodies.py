@@ -80,12 +80,12 @@ class EventsBody(Body, frozen=True, kw_only=True):
 
 
 class OutcomeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One thing that came of a decision, or of none."""
+    """One thing that came of a decision, or of none; without `ts` it came now, by the server's clock."""
 
     outcome_id: Id
     subject_id: Id
-    ts: Annotated[datetime, Meta(tz=True)]
     name: Name
+    ts: Annotated[datetime, Meta(tz=True)] | None = None
     value: float = 1.0
     decision_id: Id | None = None
     source: Annotated[str, Meta(max_length=128)] = ""

@@ -13,3 +13,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: insert_outcome
 INSERT INTO outcome (outcome_id, decision_id, subject_id, ts, name, value, source, received_ts)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (outcome_id) DO NOTHING;
+
+-- name: early_outcomes
+-- One row is an outcome that names its decision and seems to lie a little before it, and the moment of the decision.
+SELECT o.outcome_id, d.ts FROM outcome AS o JOIN decision AS d ON d.decision_id = o.decision_id
+WHERE o.decision_id IS NOT NULL AND o.ts < d.ts AND o.ts >= d.ts - ?;

@@ -30,7 +30,7 @@ WHERE play = :play AND ts >= :since AND ts < :until AND mode = 'live' AND degrad
 
 -- name: by_id
 SELECT decision_id, subject_id, ts, action_id, context, features, action_features, arm FROM decision
-WHERE decision_id = :decision_id AND play = :play AND mode = 'live' AND degraded = 0 AND ts <= :ts AND ts > :ts - :window;
+WHERE decision_id = :decision_id AND play = :play AND mode = 'live' AND degraded = 0 AND ts <= :ts + :early AND ts > :ts - :window;
 
 -- name: last_of_subject
 SELECT decision_id, subject_id, ts, action_id, context, features, action_features, arm FROM decision
