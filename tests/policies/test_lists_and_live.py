@@ -161,3 +161,17 @@ def test_limits_used_up_bind_lists_and_one(workspace: Callable[..., Ledger]) -> 
     assert set(listed["action_id"].to_pylist()) == {"none"}
     for subject in rest["subject_id"].to_pylist()[::20]:
         assert decide_one(ledger, play, subject, mode="replay").action_id == "none"
+
+
+@pytest.mark.parametrize("policy", ["rules", "greedy", "squarecb"])
+def test_a_first_play_serves_a_stranger(workspace: Callable[..., Ledger], policy: str) -> None:
+    """A play of clicks that writes neither response nor value decides for somebody unknown without being degraded."""
+    ledger = workspace(f'goal = "click"\nvalue = "average_order_value"\npolicy = {{ name = "{policy}" }}')
+    for subject in ("somebody", "somebody else"):
+        assert not decide_one(ledger, ledger.config.plays["win_back"], subject).degraded
+
+
+def test_an_order_of_unknown_size_is_not_worth_one(workspace: Callable[..., Ledger]) -> None:
+    """Where the goal is money, a subject whose orders are unknown stays one whose prediction is missing."""
+    ledger = workspace('goal = "order"\nvalue = "average_order_value"')
+    assert decide_one(ledger, ledger.config.plays["win_back"], "somebody").degraded

@@ -28,6 +28,7 @@ DEFAULT_RESPONSE = f"1 - {CHURN}"
 DEFAULT_VALUE = "average_order_value"
 DEAL = "deal"
 WINNING, WORTH = "win_probability", "amount"
+_OF_ORDERS = ("order", "revenue", "payment", "subscription")  # goals in money: to count them as 1 would be a wrong sum
 
 # What recipes may add to the table under these public names; absent until the recipe is fitted.
 _RANGED = {  # with `_low` and `_high` beside them
@@ -117,8 +118,16 @@ def response_of(play: Play) -> str:
 
 
 def value_of(play: Play) -> str:
-    """Give the expression of what a response is worth: a deal is worth its amount unless the play says otherwise."""
-    return WORTH if play.subject_type == DEAL and play.value == DEFAULT_VALUE else play.value
+    """Give the expression of what a response is worth: as written, else what suits the goal.
+
+    A deal is worth its amount. A click, a visit or a sign-up of somebody without orders is worth 1, so that responses
+    are counted; an order of unknown size stays unknown.
+    """
+    if play.value != DEFAULT_VALUE:
+        return play.value
+    if play.subject_type == DEAL:
+        return WORTH
+    return DEFAULT_VALUE if play.goal.startswith(_OF_ORDERS) else f"coalesce({DEFAULT_VALUE}, 1)"
 
 
 def expressions(play: Play) -> list[str]:

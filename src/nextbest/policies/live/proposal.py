@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from nextbest.policies.columns import CHURN, WINNING
 from nextbest.policies.gates import ELIGIBILITY, QUIET, TIMEZONE
 from nextbest.policies.quiet import DAY, NIGHT, UNSURE, hour_of
 from nextbest.policies.response import LEAST, PRIOR_RESPONSE
@@ -141,8 +142,9 @@ def _by_lift(compiled: Compiled, row: Mapping[str, Any], shown: Menu) -> tuple[N
     """Give the response by the play's own expression and the lifts of its actions (see `policies.response`)."""
     lifts = compiled.lifts
     base = _number(compiled.response(row))
-    missing = math.isnan(base)
-    if missing:
+    # A response that the play does not write and no model says falls back by itself, as in lists (`base_response`).
+    missing = math.isnan(base) and (bool(compiled.play.response) or CHURN in row or WINNING in row)
+    if math.isnan(base):
         base = PRIOR_RESPONSE if lifts.base_rate is None else lifts.base_rate
     base = min(max(base, LEAST), 1 - LEAST)
     shift, sd = _shifts(compiled, shown)
