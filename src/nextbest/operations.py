@@ -133,9 +133,13 @@ def consent(
 def stop(
     ledger: Ledger, *, play: str = "*", channel: str = "*", action: str = "*", why: str, also: Also | None = None
 ) -> None:
-    """Stop a play, channel or action at once, until `start`."""
+    """Stop a play, channel or action at once, until `start`; raises `UnknownNameError` for a play that is not there."""
+    from nextbest.errors import unknown
     from nextbest.ledger import switches
+    from nextbest.policies.default import plays
 
+    if play != switches.ANY and play not in plays(ledger):  # a slip must not look as if something had been stopped
+        raise unknown("play", play, plays(ledger))
     switches.stop(ledger, play=play, channel=channel, action=action, why=why, also=also)
 
 

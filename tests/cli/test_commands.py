@@ -209,6 +209,15 @@ def test_usage_errors_say_what_to_do(nextbest: Run, shop: Path, command: tuple[s
     assert len(said.document["error"]["message"]) > 20
 
 
+def test_a_stop_without_a_readable_configuration_tells_the_other_way(nextbest: Run, tmp_path: Path) -> None:
+    """When nextbest.toml cannot be read, `stop` fails and names the file that stops a running service all the same."""
+    nextbest("init", tmp_path / "acme")
+    (tmp_path / "acme" / "nextbest.toml").write_text("[plays.home\n", encoding="utf-8")
+    said = nextbest("stop", "--why", "prices are wrong", "-w", tmp_path / "acme")
+    assert said.status == 2
+    assert "a file named `stop`" in said.err
+
+
 def test_no_workspace_is_said(nextbest: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside of a workspace a command fails with the way to make one."""
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nextbest import operations
+from nextbest.errors import UnknownNameError
 from nextbest.ledger import create, switches
 
 if TYPE_CHECKING:
@@ -81,3 +82,10 @@ def test_stops_are_listed_and_lifted_one_by_one(ledger: Ledger) -> None:
     ]
     operations.start(ledger, channel="email", why="mended")
     assert stopped(ledger) == [s for s in SCOPES if s[0] == "win_back" or s[2] == "call"]
+
+
+def test_a_stop_of_a_play_that_is_not_there_is_refused(ledger: Ledger) -> None:
+    """A slip in the name of a play is said, with the near word, and nothing is written."""
+    with pytest.raises(UnknownNameError, match="Did you mean 'win_back'"):
+        operations.stop(ledger, play="win_bak", why="budget")
+    assert operations.stops(ledger) == []

@@ -110,8 +110,8 @@ def body_of(path: str, about: Tenant, number: int) -> dict[str, Any]:
         "/v1/predict": {"subject_ids": [who]},
         "/v1/erase": {"subject_id": who, "dry_run": True},
         "/v1/identify": {"anonymous_id": f"anonymous-{number}", "subject_id": who},
-        "/v1/stop": {"play": "another", "why": "test"},
-        "/v1/start": {"play": "another", "why": "test"},
+        "/v1/stop": {"channel": "another", "why": "test"},
+        "/v1/start": {"channel": "another", "why": "test"},
         "/feedback": {"decision_id": about.decision_id, "verdict": "approve"},
     }[path]
 

@@ -8,7 +8,11 @@ from cyclopts import App, Parameter
 
 from nextbest.cli import render
 from nextbest.cli.app import COMMON, Common, app, workspace
+from nextbest.errors import ConfigError
 
+_BY_FILE = (
+    "To stop at once all the same: a file named `stop` in the workspace, with a line such as play=NAME, or empty."
+)
 key = App(name="key", help="Make, list and end the keys of the HTTP service.", sort_key=26)
 app.command(key)
 
@@ -71,8 +75,13 @@ def stop(
     from nextbest import operations
 
     switch = operations.start if lift else operations.stop
-    with workspace(common) as ledger:
-        switch(ledger, play=play, channel=channel, action=action, why=why)
+    try:
+        with workspace(common) as ledger:
+            switch(ledger, play=play, channel=channel, action=action, why=why)
+    except (
+        ConfigError
+    ) as error:  # a service that runs goes on with what it has read, and has to be stopped all the same
+        raise ConfigError(f"{error} {_BY_FILE}") from error
     render.show({"stopped": not lift, "play": play, "channel": channel, "action": action}, as_json=common.json)
 
 
