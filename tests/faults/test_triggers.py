@@ -84,25 +84,30 @@ def test_nothing_is_learnt_on_under_an_alarm(place: Place) -> None:
 
 
 def test_checks_raise_and_lift_their_own_alarms_and_leave_those_of_people(place: Place) -> None:
-    """A failed check raises, a sound one lifts, one that cannot tell does neither; a person's word holds a week."""
+    """What stops raises, warnings do not; soundness or a week of not knowing lifts; a person's word holds a week."""
 
-    def look(*, ok: bool | None, name: str = "reward") -> list[str]:
-        check = untold(name, "?") if ok is None else told(name, 1.0, 2.0, ok=ok, why="because", what_to_do="look")
+    def look(*, ok: bool | None, name: str = "reward", stops: bool = False) -> list[str]:
+        given = told(name, 1.0, 2.0, ok=ok is True, why="because", what_to_do="look", stops=stops)
+        check = untold(name, "?") if ok is None else given
         found = Watched(
             play="content", drifted=False, decisions=1, since="", until="", checks=(check,), why=""
         )  # fmt: skip
         turn_alarms(place.ledger, found)
         return [f"{a['what']} {a['by']}" for a in operations.alarms(place.ledger)]
 
+    assert look(ok=True) == look(ok=False) == []
+    assert look(ok=False, stops=True) == look(ok=False) == look(ok=None) == [f"reward {WATCH}"]
     assert look(ok=True) == []
-    assert look(ok=False) == look(ok=None) == [f"reward {WATCH}"]
-    assert look(ok=True) == []
-    assert look(ok=False, name="degraded_day") == look(ok=False, name="latency") == []
-    look(ok=False)
+    look(ok=False, stops=True)
+    place.clock.forward(days=6.9)
+    assert look(ok=None) == [f"reward {WATCH}"]
+    place.clock.forward(days=0.1)
+    assert look(ok=None) == []
+    look(ok=False, stops=True)
     operations.lift_alarm(place.ledger, play="content", why="known", by="ann")
-    assert look(ok=False) == []
+    assert look(ok=False, stops=True) == []
     place.clock.forward(days=7)
-    assert look(ok=False) == [f"reward {WATCH}"]
+    assert look(ok=False, stops=True) == [f"reward {WATCH}"]
     alarms.turn(place.ledger, [Turn(play="content", what="entropy", raised=True, why="", by="ann")])
     assert look(ok=True, name="entropy") == ["entropy ann", f"reward {WATCH}"]
 

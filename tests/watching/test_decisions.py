@@ -91,7 +91,31 @@ def test_healthy_logs_raise_few_alarms_per_look() -> None:
         ]
         assert {c.status for c in found[:6]} == {"ok"}
         alarms += not all(c.ok for c in found)
+        assert not any(c.stops for c in found)
     assert alarms <= 0.05 * LOOKS
+
+
+@pytest.mark.slow
+def test_daily_looks_at_healthy_plays_warn_now_and_then_and_stop_none() -> None:
+    """Over 60 healthy plays that are looked at daily for a month some looks warn, and none stops learning."""
+    warned = stopped = 0
+    for seed in range(5_000, 5_060):
+        log = world(seed, days=65.0)
+        value, action = answers(log, seed), log.action[log.chosen]
+        for day in range(30):
+            now = END - day * DAY
+            keep = (log.ts <= now) & (log.ts > now - 35 * DAY)
+            part = log.where(keep)
+            found = [
+                choices.shares(part),
+                choices.arms(part, ARMS),
+                rewards.reward(part.subject, action[keep], part.ts, value[keep], since=now - 7 * DAY),
+                rewards.silence(log.ts[(value > 0) & keep] + 600.0, part.ts, now=now),
+            ]
+            warned += not all(c.ok for c in found)
+            stopped += any(c.stops for c in found)
+    assert 0 < warned <= 0.05 * 60 * 30
+    assert stopped == 0
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
@@ -105,6 +129,7 @@ def test_a_policy_that_draws_otherwise_than_it_logs_is_found(seed: int) -> None:
     fault = _with(log, chosen=chosen.ravel())
     found = choices.shares(fault)
     assert not found.ok
+    assert found.stops
     assert found.figure is not None
     assert found.limit is not None
     assert found.figure > found.limit
@@ -297,7 +322,10 @@ def test_rare_answers_raise_no_more_alarms_than_they_should(rate: float, before:
         alarms += not found.ok
     assert alarms <= 0.015 * LOOKS
     fallen = np.where(ts > 0, value * (draw.random(n) < 0.2), value)
-    assert not rewards.reward(np.arange(n), action, ts, fallen, since=0.5).ok
+    found = rewards.reward(np.arange(n), action, ts, fallen, since=0.5)
+    assert (found.ok, found.stops) == (False, False)  # so few answers warn; they are not enough to stop learning
+    often = np.where(ts > 0, 0.2, 1.0) * 0.1 > draw.random(n)
+    assert rewards.reward(np.arange(n), action, ts, often.astype(float), since=0.5).stops
 
 
 def test_a_handful_of_answers_tells_nothing_of_drift() -> None:

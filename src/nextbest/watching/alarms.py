@@ -1,4 +1,9 @@
-"""What checks of a play say about its alarms: a check that fails raises its own, one that is sound again lifts it."""
+"""What checks of a play say about its alarms: one that finds what stops raises its own, one that is sound lifts it.
+
+What stops is beyond chance (`Check.stops`); what is merely outside its limit, a choice that narrows, and degraded or
+late decisions only warn. An alarm makes decisions degraded, and of these a check may be unable to tell: then the alarm
+is lifted once it has stood for a whole window, for nothing that was looked at then is among the decisions of now.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +20,7 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
     from nextbest.watching.decisions import Watched
 
-# Those that say that chances, arms or rewards cannot be trusted. Degraded and late decisions are not among them: an
-# alarm makes decisions degraded, so it would never end.
-RAISED_BY = frozenset({
-    *("choice_shares", "impossible_choices", "sample_ratio", "entropy", "reward", "silence", "unlogged"),
-})  # fmt: skip
+WINDOW = timedelta(days=NOW_DAYS)
 
 
 def turn_alarms(ledger: Ledger, watched: Watched) -> None:
@@ -39,9 +40,11 @@ def _turns(ledger: Ledger, watched: Watched, known: dict[str, alarms.Alarm]) -> 
     for check in watched.checks:
         last = known.get(check.name)
         stands = last is not None and last.raised
-        if check.name not in RAISED_BY or check.status != "ok" or stands != check.ok:
-            continue
         by_other = last is not None and last.by != WATCH
-        if by_other and (stands or (last is not None and ledger.clock() - last.ts < timedelta(days=NOW_DAYS))):
-            continue
-        yield Turn(play=watched.play, what=check.name, raised=not check.ok, why=check.why, by=WATCH)
+        age = timedelta.max if last is None else ledger.clock() - last.ts
+        if stands:
+            sound = check.ok if check.status == "ok" else age >= WINDOW
+            if sound and not by_other:
+                yield Turn(play=watched.play, what=check.name, raised=False, why=check.why, by=WATCH)
+        elif check.stops and not (by_other and age < WINDOW):
+            yield Turn(play=watched.play, what=check.name, raised=True, why=check.why, by=WATCH)

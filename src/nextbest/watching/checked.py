@@ -18,13 +18,18 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Places = np.ndarray[Any, np.dtype[np.int64]]
 
 ALARM = 0.005  # false alarms of one statistical check per look; six of them make at most 3% a look
+STOP = ALARM**2  # what stops learning is as rare by chance as the same alarm in two looks at different decisions
 ROUNDING = 1e-6
 LEAST = 200  # decisions on a side, below which shares and means tell nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check: its figure and the limit it is held against, whether it is within, and what to do when it is not."""
+    """One check: its figure and the limit it is held against, whether it is within, and what to do when it is not.
+
+    `stops` says that nothing may be learnt from these decisions: the log is wrong, or chance would show this in one of
+    40,000 looks. What is not within its limit and does not stop is a warning.
+    """
 
     name: str
     status: Status
@@ -33,6 +38,7 @@ class Check:
     limit: float | None = None
     why: str = ""
     what_to_do: str = ""
+    stops: bool = False
 
 
 def untold(name: str, why: str) -> Check:
@@ -40,7 +46,7 @@ def untold(name: str, why: str) -> Check:
     return Check(name=name, status="cannot_tell", ok=True, why=why)
 
 
-def told(name: str, figure: float, limit: float, *, ok: bool, why: str, what_to_do: str) -> Check:
+def told(name: str, figure: float, limit: float, *, ok: bool, why: str, what_to_do: str, stops: bool = False) -> Check:
     """Give a check that could tell; what to do is said only where something is to be done."""
     return Check(
         name=name,
@@ -50,6 +56,7 @@ def told(name: str, figure: float, limit: float, *, ok: bool, why: str, what_to_
         limit=float(limit),
         why=why,
         what_to_do="" if ok else what_to_do,
+        stops=bool(stops),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from nextbest.measures.sample_ratio import ALARM as RATIO_ALARM
 from nextbest.measures.sample_ratio import sample_ratio
-from nextbest.watching.checked import ALARM, LEAST, told, untold
+from nextbest.watching.checked import ALARM, LEAST, STOP, told, untold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,12 +39,13 @@ def shares(log: Taken) -> Check:
     found |= _residuals(sound, sound.action, list(sound.actions))
     if not found:
         return untold("choice_shares", f"No cell has {EXPECTED:g} choices expected and as many not expected.")
-    limit = _normal_bound(ALARM / len(found))
+    limit, stop = _normal_bound(ALARM / len(found)), _normal_bound(STOP / len(found))
     worst = max(found, key=lambda name: abs(found[name][0]))
     z, seen, expected = found[worst]
     why = f"{worst}: chosen {seen:,.0f} times, {expected:,.1f} expected by the logged chances."
     todo = "Do not measure or learn from these decisions: what is logged is not what was drawn. Look at who chooses."
-    return told("choice_shares", abs(z), limit, ok=abs(z) <= limit, why=why, what_to_do=todo)
+    ok, stops = abs(z) <= limit, abs(z) > stop
+    return told("choice_shares", abs(z), limit, ok=ok, why=why, what_to_do=todo, stops=stops)
 
 
 def _residuals(log: Taken, cell: Places, names: list[str]) -> dict[str, tuple[float, float, float]]:
@@ -68,7 +69,7 @@ def impossible(log: Taken) -> Check:
     bad = int(np.sum(log.chosen & (log.chance <= 0) & ~log.degraded[log.row]))
     why = f"{bad:,} of {log.n:,} decisions chose what had no chance."
     todo = "Do not measure or learn from these decisions: their log is wrong."
-    return told("impossible_choices", float(bad), 0.0, ok=bad == 0, why=why, what_to_do=todo)
+    return told("impossible_choices", float(bad), 0.0, ok=bad == 0, why=why, what_to_do=todo, stops=bad > 0)
 
 
 def arms(log: Taken, designed: Mapping[str, float]) -> Check:
@@ -80,14 +81,15 @@ def arms(log: Taken, designed: Mapping[str, float]) -> Check:
         return untold("sample_ratio", "Fewer than two arms, or fewer than five subjects expected in one of them.")
     why = ratio.why or "The arms have the sizes they were designed to have."
     todo = "Do not measure this play: find out which subjects of which arm are missing, or whether its shares changed."
-    return told("sample_ratio", ratio.p_value, RATIO_ALARM, ok=ratio.ok, why=why, what_to_do=todo)
+    stops = ratio.p_value < RATIO_ALARM**2
+    return told("sample_ratio", ratio.p_value, RATIO_ALARM, ok=ratio.ok, why=why, what_to_do=todo, stops=stops)
 
 
 def entropy(before: Taken, now: Taken) -> Check:
     """Compare how open the choice was, now and before: the mean entropy of the chances of a decision.
 
     A learner that settles narrows its choice slowly; one that halves it within a window has collapsed. Alarms when it
-    halved and the fall is beyond chance.
+    halved and the fall is beyond chance. It warns only: how open a choice is says nothing against its chances.
     """
     sides = [_entropies(side.sound()) for side in (before, now)]
     if min(len(values) for values, _ in sides) < LEAST:

@@ -1,8 +1,8 @@
 """Are the decisions of a play sound? Nine checks of its log, each with a figure, a limit, and what to do.
 
-Five rest on chance and raise a false alarm in at most 0.5% of looks each (the sizes of the arms: 0.1%); the others are
-counts that a healthy play does not reach. "Now" are the last seven days, or the last quarter of a younger log;
-"before" are the 28 days that precede them.
+Five rest on chance and warn falsely in at most 0.5% of looks each (the sizes of the arms: 0.1%); what stops a play is
+as rare as that twice in a row (`Check.stops`). The others are counts that a healthy play does not reach. "Now" are the
+last seven days, or the last quarter of a younger log; "before" are the 28 days that precede them.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextbest.watching.checked import ALARM, LEAST, told, untold
+from nextbest.watching.checked import ALARM, LEAST, STOP, told, untold
 
 if TYPE_CHECKING:
     from nextbest.watching.checked import Check, Floats, Places
@@ -51,7 +51,8 @@ def reward(subject: Places, action: Places, ts: Floats, value: Floats, *, since:
     todo = (
         "The world answers otherwise than it did: let the learner decay faster, or fit it again, and look at the goal."
     )
-    return told("reward", abs(z), limit, ok=abs(z) <= limit, why=why, what_to_do=todo)
+    stops = abs(z) > float(-ndtri(STOP / 2))
+    return told("reward", abs(z), limit, ok=abs(z) <= limit, why=why, what_to_do=todo, stops=stops)
 
 
 def _weights(action: Places, now: np.ndarray) -> dict[int, tuple[int, int]]:
@@ -80,7 +81,8 @@ def silence(outcomes: Floats, decisions: Floats, *, now: float) -> Check:
     why = f"The last outcome came {_span(pause)} ago; the longest pause before was {_span(float(gaps.max()))}."
     todo = "Look whether outcomes still reach the workspace: decisions wait for an answer longer than they used to."
     ok = pause <= limit or waiting == 0
-    return told("silence", pause / 3600, limit / 3600, ok=ok, why=why, what_to_do=todo)
+    stops = not ok and pause > -np.log(STOP) * float(gaps.mean())
+    return told("silence", pause / 3600, limit / 3600, ok=ok, why=why, what_to_do=todo, stops=stops)
 
 
 def unlogged(named: int, unknown: int) -> Check:
@@ -90,7 +92,7 @@ def unlogged(named: int, unknown: int) -> Check:
     share = unknown / named
     why = f"{unknown:,} of {named:,} outcomes name a decision that the log does not have."
     todo = "Somebody serves decisions that were not logged, or the outcomes are of another workspace."
-    return told("unlogged", share, UNKNOWN, ok=share <= UNKNOWN, why=why, what_to_do=todo)
+    return told("unlogged", share, UNKNOWN, ok=share <= UNKNOWN, why=why, what_to_do=todo, stops=share > UNKNOWN)
 
 
 def _span(seconds: float) -> str:
