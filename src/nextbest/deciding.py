@@ -5,6 +5,7 @@ The HTTP service uses this file as it uses `verbs.py` and `operations.py`.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest.errors import ConflictError, UsageError
+from nextbest.errors import ConflictError, NextbestError, UsageError
 from nextbest.policies.live.ask import Ask, Offer, Offers
 from nextbest.policies.live.chosen import Chosen
 from nextbest.policies.live.proposal import Proposal
@@ -43,13 +44,16 @@ __all__ = [
     "nothing",
     "patience",
     "table",
+    "warm",
     "withdraw",
     "write",
 ]
 
 Made = Chosen | Decision
 
+_log = logging.getLogger("nextbest")
 _LATE = "deadline"
+_UNHURRIED_MS = 60_000.0
 _AGAIN = "This Idempotency-Key came before with another body. Use a new key for a new request."
 
 
@@ -84,6 +88,20 @@ def engine(ledger: Ledger) -> Engine:
         return fits.state(play) if play.learner.get("name") == LEARNER else learning.state(play)
 
     return Engine(ledger, plays=plays, states=states, know=Memory(ledger))
+
+
+def warm(ledger: Ledger, made: Engine) -> None:
+    """Decide once per play without logging, so that nobody waits while plays are read and code is loaded.
+
+    A service does it before it answers: its first requests would pass their deadlines and get the default.
+    """
+    from nextbest.policies.default import plays
+
+    for play in plays(ledger):
+        try:
+            made.decide(Ask(play=play, subject_id="_", mode="replay", deadline_ms=_UNHURRIED_MS))
+        except NextbestError as error:  # the service starts all the same, and says it to whoever asks for the play
+            _log.error("play %s cannot be made ready: %s", play, error)
 
 
 def learnt(ledger: Ledger, play: Play) -> State | None:

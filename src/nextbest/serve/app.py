@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from nextbest import doors
 from nextbest.errors import NextbestError
 from nextbest.serve import reading
 from nextbest.serve.bodies import EraseBody, EraseReply, Reply
+from nextbest.serve.express import Express
 from nextbest.serve.gate import WHO, Door, Gate
 from nextbest.serve.limits import FAILURES_S, PAGE, PAGE_S, Buckets, Limits
 from nextbest.serve.metrics import Metrics
@@ -30,7 +32,8 @@ from nextbest.serve.service import Asked, Refusal, Service
 from nextbest.serve.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from starlette.requests import Request
@@ -90,11 +93,28 @@ def _door(ledgers: Sequence[Ledger], number: int, token: str | None, shared: Pat
     express: dict[tuple[str, str], ASGIApp] = {(r.method, r.path): r.call(service) for r in ROUTES if r.raw}
     ends = [(r, express.get((r.method, r.path)) or desk.endpoint(r)) for r in ROUTES]
     routes = [StarletteRoute(r.path, end, methods=[r.method], name=r.call.__name__) for r, end in ends]
-    inner = Starlette(routes=routes, exception_handlers={404: _not_here, 405: _not_here, Exception: _broken})
+    inner = Starlette(
+        routes=routes,
+        exception_handlers={404: _not_here, 405: _not_here, Exception: _broken},
+        lifespan=_warmed([app for app in express.values() if isinstance(app, Express)]),
+    )
     inner.router.redirect_slashes = False
     sessions = Sessions(token=token, clock=ledger.clock, secure=secure)
     origins = frozenset(ledger.config.server.origins)
     return Door(ledger=ledger, app=inner, sessions=sessions, origins=origins, express=express)
+
+
+def _warmed(deciding: Sequence[Express]) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Give what makes the engines ready before the first request is taken."""
+
+    @asynccontextmanager
+    async def live(app: Starlette) -> AsyncIterator[None]:
+        del app
+        for one in deciding:
+            await one.warm()
+        yield
+
+    return live
 
 
 class _Desk:

@@ -90,6 +90,10 @@ class Express:
         self._ids = Ids()
         self._batchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher[Any]] = WeakKeyDictionary()
 
+    async def warm(self) -> None:
+        """Make the engine ready, before the first request."""
+        await to_thread.run_sync(deciding.warm, self._service.ledger, self._engine)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request that has passed the gate."""
         status = 500

@@ -143,7 +143,8 @@ class Engine:
         for till in group.tills.values():
             till.close()
         degraded = sum(slate[0].degraded for slate in made)
-        self.tally.add(len(made), group.fallen, degraded=degraded)
+        if rows:  # what is only tried out is no decision
+            self.tally.add(len(made), group.fallen, degraded=degraded)
         return made
 
     def decide(self, ask: Ask) -> tuple[Decision, ...]:
