@@ -21,6 +21,7 @@ BURST_S = 2.0
 FAILURES_S = 10.0
 PAGE = 5.0  # what one visitor of a page may say a second: more than anybody clicks
 PAGE_S = 10.0
+_WHOLE = 1.0 - 1e-9  # a token that was waited for is not refused for the last bit of a sum
 
 
 class Buckets:
@@ -55,15 +56,15 @@ class Buckets:
         if per_second <= 0:
             return 0
         left = self._filled(name, per_second)
-        self._left[name] = (left - 1 if left >= 1 else left, self._now())
+        self._left[name] = (max(0.0, left - 1) if left >= _WHOLE else left, self._now())
         self._left.move_to_end(name)
         if len(self._left) > self._most:
             self._left.popitem(last=False)
-        return 0 if left >= 1 else math.ceil((1 - left) / per_second)
+        return 0 if left >= _WHOLE else math.ceil((1 - left) / per_second)
 
     def empty(self, name: str) -> bool:
         """Say whether a name has no token left now, without taking one."""
-        return self._rate > 0 and name in self._left and self._filled(name, self._rate) < 1
+        return self._rate > 0 and name in self._left and self._filled(name, self._rate) < _WHOLE
 
     def _filled(self, name: str, per_second: float) -> float:
         most = max(1.0, per_second * self._seconds)

@@ -80,9 +80,10 @@ def server(
     check_address(host, behind_proxy=behind_proxy)
     import uvicorn
 
-    app = create_app(
-        ledger, *others, token=token, hosts=_names(host), secure=behind_proxy, workers=workers, shared=shared
-    )
+    with _light():
+        app = create_app(
+            ledger, *others, token=token, hosts=_names(host), secure=behind_proxy, workers=workers, shared=shared
+        )
     config = uvicorn.Config(
         app,
         host=host,
