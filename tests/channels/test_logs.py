@@ -201,6 +201,15 @@ def test_a_propensity_of_no_known_engine_is_not_guessed(ledger: Ledger, tmp_path
         load(ledger, file, columns={"propensity": "propensity"})
 
 
+def test_a_log_whose_user_names_every_column_is_of_no_engine(ledger: Ledger, tmp_path: Path) -> None:
+    """Where nothing but the mapping speaks for an engine, the file is not taken for a log of that engine."""
+    (tmp_path / "own.csv").write_text("who,at,did,p\nu1,2026-01-05T10:00:00Z,a,0.5\n", encoding="utf-8")
+    said = {"who": "subject_id", "at": "ts", "did": "action_id", "p": "choice_probability"}
+    found = load(ledger, tmp_path / "own.csv", columns=said, play="mine")
+    assert found.recognised_as["system"] == "file"
+    assert "holdout = 0.0" in " ".join(found.notes)
+
+
 def test_weights_of_all_variations_are_kept_as_they_are(ledger: Ledger, logs: Path) -> None:
     """GrowthBook's weights give every candidate its chance; nothing is estimated."""
     load(ledger, logs / "growthbook.csv")

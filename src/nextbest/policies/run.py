@@ -99,7 +99,7 @@ def prepare(
     lifts = evidence.lifts(ledger, play, actions, as_of=now)
     version = policy_version(play, margin=ledger.config.margin, lifts=lifts)
     state = _learnt(ledger, play)
-    version = version if state is None else f"{version}.{state.version[:16]}"
+    version = version if state is None or not state.version else f"{version}.{state.version[:16]}"
     own = digest(ledger, "draw") if salt is None else salt
     return Run(
         moment=moment, lifts=lifts, version=version, salt=own, day=_local(ledger, now).date().isoformat(), state=state

@@ -232,7 +232,7 @@ def _notes(log: _Log, made: Prepared) -> Sequence[str]:
     """Say what the log means by its words, what was estimated, and what to add before the play can be measured."""
     notes = [*log.mapped.log.notes, *log.read.notes]
     if made.estimated and made.chances:
-        told = f"by {made.chances.how}, log loss out of fold {made.chances.log_loss:.3f}"
+        told = f"by {made.chances.how}, log loss out of fold {abs(made.chances.log_loss):.3f}"
         against = f" ({made.chances.frequency_log_loss:.3f} by frequency)" if made.chances.how == "logistic" else ""
         notes.append(
             f"The log does not say the chance of the choice for {made.estimated:,} of {len(made.ids):,} decisions: it "
@@ -248,5 +248,9 @@ def _notes(log: _Log, made: Prepared) -> Sequence[str]:
 def _to_add(play: str, decisions: Sequence[Seen]) -> str:
     """Give the lines of nextbest.toml that make a play of the log one that can be measured."""
     listed = [a for a, _ in Counter(d.action_id for d in decisions).most_common(3) if a != "none"]
-    actions = " ".join(f"[[plays.{json.dumps(play)}.actions]] id = {json.dumps(a)}" for a in listed)
-    return f"To measure it, name the play in nextbest.toml: [plays.{json.dumps(play)}], then its actions: {actions} ..."
+    actions = ", ".join(f"{{ id = {json.dumps(a)} }}" for a in listed)
+    return (
+        f"To measure it, add the play to nextbest.toml: [plays.{json.dumps(play)}], then lines with its actions, "
+        f"actions = [{actions}, ...], with goal_days (how long after a decision an outcome counts), and with holdout = "
+        "0.0 where the log has no holdout."
+    )

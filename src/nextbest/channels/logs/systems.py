@@ -284,8 +284,8 @@ def _matched(log: Log, columns: Sequence[str], said: Mapping[str, str]) -> Mappe
         here = next((by_name[normalised(s)] for s in spellings if normalised(s) in by_name), None)
         if here is not None and to not in headers and here not in said:
             headers[to] = here
-    if any(mark not in headers for mark in log.marks):
-        return None
+    if any(mark not in headers for mark in log.marks) or all(headers[mark] in said for mark in log.marks):
+        return None  # nothing, or nothing but what its user said, speaks for this engine
     rest = [c for c in columns if c not in headers.values()]
     return Mapped(log=log, headers=headers, context=_of(rest, log.context), features=_of(rest, log.features))
 

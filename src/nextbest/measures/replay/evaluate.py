@@ -134,7 +134,8 @@ def _told(estimate: float, centred: Any, rows: Rows, level: float) -> dict[str, 
 def _flat(rows: Rows) -> str:
     if float(np.ptp(rows.reward)) > 0:
         return ""
-    return "Every decision had the same outcome, so there is no variation to judge a difference by."
+    told = "" if rows.reward.any() else " None had this outcome: is it called so in the log?"
+    return f"Every decision had the same outcome, so there is no variation to judge a difference by.{told}"
 
 
 def _remark(known: dict[str, Any]) -> str:

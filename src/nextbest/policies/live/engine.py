@@ -123,7 +123,7 @@ class Engine:
             late=late,
             not_offered=left_out,
             inside=meant and (compiled.audience is None or compiled.audience(row) is True),
-            version=compiled.version if state is None else f"{compiled.version}.{state.version[:16]}",
+            version=".".join(filter(None, (compiled.version, state.version[:16] if state is not None else ""))),
             learner="" if state is None else state.version,
             ts=now,
             started=started,
