@@ -130,7 +130,10 @@ class Play:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One action that was considered for one subject, and the rule that removed it, if any."""
+    """One action that was considered for one subject, and the rule that removed it, if any.
+
+    `spread` is the standard deviation of the expected value as the learner knew it: 0 where it was sure, or silent.
+    """
 
     action_id: str
     removed_by: str | None = None
@@ -138,6 +141,7 @@ class Candidate:
     expected_value: float | None = None
     cost: float = 0.0
     choice_probability: float = 0.0
+    spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

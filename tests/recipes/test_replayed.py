@@ -13,11 +13,13 @@ import pytest
 
 from nextbest import operations, verbs
 from nextbest.errors import UsageError
-from nextbest.ledger import decisions, lists
+from nextbest.ledger import decisions, lists, replayed, statistics
+from nextbest.policies.learners.loop import Learning
 from nextbest.policies.live.ask import Ask
 from nextbest.policies.live.engine import Engine
 from nextbest.policies.target import Seen, alternative
-from nextbest.recipes.replayed_rows import within
+from nextbest.recipes.replayed import replay_play
+from nextbest.recipes.replayed_rows import reader, within
 from nextbest.types import NONE, Action, Outcome, Play
 
 if TYPE_CHECKING:
@@ -351,7 +353,7 @@ def test_business_as_usual_is_what_the_caller_said_it_does() -> None:
     assert "chosen" in other.conditions()
     seen = Seen(
         known=pa.table({"chosen": ["a", "gone", None]}), actions=play.actions, worth=np.array([[0.0, 0.0, 1.0]] * 3),
-        cost=np.zeros((3, 3)), eligible=np.ones((3, 3), dtype=bool), recent=np.zeros(3),
+        cost=np.zeros((3, 3)), eligible=np.ones((3, 3), dtype=bool), recent=np.zeros(3), spread=np.zeros((3, 3)),
     )  # fmt: skip
     assert other.chances(seen).tolist() == [[0.5, 0.0, 0.5], [0.0, 0.0, 1.0], [0.0, 0.5, 0.5]]
     assert other.chances(replace(seen, known=seen.known.select([]).append_column("x", [[1, 2, 3]]))).tolist()[0] == [
@@ -367,11 +369,78 @@ def test_a_replayed_policy_charges_its_prices_on_the_costs_that_would_be() -> No
     )  # fmt: skip
     seen = Seen(
         known=pa.table({"x": [1]}), actions=play.actions, worth=np.array([[2.0, 0.0]]), cost=np.array([[4.0, 0.0]]),
-        eligible=np.ones((1, 2), dtype=bool), recent=np.zeros(1),
+        eligible=np.ones((1, 2), dtype=bool), recent=np.zeros(1), spread=np.zeros((1, 2)),
     )  # fmt: skip
     assert alternative(play).chances(seen).tolist() == [[0.0, 1.0]]
     assert alternative(play, as_if=("cost.call=1",)).chances(seen).tolist() == [[1.0, 0.0]]
-    assert "price of money" in alternative(play).remarks[0]
+    assert alternative(play).remarks(unsure=0, unpriced=0, of=9) == ()
+    assert "price of money is not on record for 2 of 9" in alternative(play).remarks(unsure=9, unpriced=2, of=9)[0]
+
+
+def test_another_policy_pays_the_prices_at_which_was_decided() -> None:
+    """A decision made when money cost 1, or a call 3, is replayed at that price; at no price the call is best."""
+    play = Play(
+        name="p", actions=(Action(id="call", cost=4.0), NONE), holdout=0.0, budget=10.0,
+        policy={"name": "greedy", "explore": 0.0},
+    )  # fmt: skip
+    given = {
+        "known": pa.table({"x": [1, 2, 3]}), "actions": play.actions, "worth": np.array([[2.0, 0.0]] * 3),
+        "cost": np.array([[4.0, 0.0]] * 3), "eligible": np.ones((3, 2), dtype=bool), "recent": np.zeros(3),
+        "spread": np.zeros((3, 2)),
+    }  # fmt: skip
+    money, calls = np.array([[0.0], [1.0], [0.0]]), np.array([[0.0, 0.0], [0.0, 0.0], [3.0, 0.0]])
+    seen = Seen(**given, price=(money, calls))
+    assert alternative(play).chances(seen)[:, 0].tolist() == [1.0, 0.0, 0.0]
+    assert alternative(play, as_if=("cost.call=1",)).chances(seen)[:, 0].tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("policy", ["thompson", "top_two", "linucb", "squarecb"])
+def test_the_policy_that_decided_is_replayed_with_the_chances_that_it_had(tmp_path: Path, policy: str) -> None:
+    """A learner's spread, and the budget's price, are on record: the play's own policy gets the logged chances."""
+    toml = f"""
+[consent]
+regime = "opt_out"
+[plays.home]
+value = "1"
+holdout = 0.1
+budget = 5.0
+goal = "click"
+goal_days = 0.01
+policy = {{ name = "{policy}" }}
+learner = {{ name = "linear" }}
+actions = [
+  {{ id = "a", class = "content", cost = 0.01 }}, {{ id = "b", class = "content" }}, {{ id = "c", class = "content" }}
+]
+"""
+    now = [NOW]
+    with operations.create(tmp_path / "w", config_text=toml, clock=lambda: now[0]) as ledger:
+        learnt = Learning(ledger)
+        engine = Engine(ledger, states=learnt.state)
+        for i in range(60):
+            now[0] += timedelta(seconds=20)
+            device = {"device": "phone" if i % 2 else "desktop"}
+            (made,) = engine.decide(Ask(play="home", subject_id=f"s{i}", request_id=f"r{i}", context=device))
+            if i % 3 == 0:
+                told = Outcome(
+                    outcome_id=f"o{i}", subject_id=f"s{i}", ts=now[0], name="click", decision_id=made.decision_id
+                )
+                verbs.record(ledger, [told])
+            learnt.tick()
+        assert max(c.spread for c in made.candidates) > 0
+        assert made == decisions.get(ledger, made.decision_id)
+        assert made.context["prices"]["per_action"] == {}
+        now[0] += timedelta(days=2)
+        verbs.record(ledger, [Outcome(outcome_id="last", subject_id="other", ts=now[0], name="click")])
+        goal = statistics.happened(ledger, "click", days=0.01)
+        log = replayed.logged(ledger, "home", goal, as_of=now[0])
+        assert log.rows.num_rows == 60
+        assert log.rows["price"].null_count == 0
+        read = reader(log.rows, alternative(ledger.config.plays["home"]))
+        (batch,) = read.batches()
+        assert batch.logged is not None
+        np.testing.assert_allclose(read.target(batch), batch.logged, atol=1e-9)
+        said = replay_play(ledger, ledger.config.plays["home"], outcome="click").why
+        assert "not on record" not in said
 
 
 @pytest.mark.parametrize(
@@ -387,6 +456,7 @@ def test_a_replayed_policy_charges_its_prices_on_the_costs_that_would_be() -> No
 def test_policies_that_would_know_how_sure_they_are_say_so(
     policy: str, asked: dict[str, str], *, remarked: bool
 ) -> None:
-    """A policy whose chances rest on the learner's spread says that the log does not hold it."""
+    """A policy whose chances rest on the learner's spread says for how many decisions the log does not hold it."""
     other = alternative(Play(name="p", actions=(NONE,)), policy=policy, settings=asked)
-    assert any("How sure" in text for text in other.remarks) == remarked
+    assert any("How sure" in text for text in other.remarks(unsure=3, unpriced=0, of=4)) == remarked
+    assert other.remarks(unsure=0, unpriced=0, of=4) == ()

@@ -2,8 +2,9 @@
 
     JSON [ids, costs] newline JSON {rule: [positions it removed]} newline response, worth, probability (float64 each)
 
-Numbers are little endian and by candidate; what is missing is NaN. An empty second line says that no rule removed
-anything. Rows of older journals hold a JSON list of objects instead; both are read.
+The standard deviations of the worths follow as a fourth column where one of them is not 0. Numbers are little endian
+and by candidate; what is missing is NaN. An empty second line says that no rule removed anything. Rows of older
+journals hold a JSON list of objects instead; both are read.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class _Told(msgspec.Struct, omit_defaults=True, gc=False):
     expected_value: float | None = None
     cost: float = 0.0
     choice_probability: float = 0.0
+    spread: float = 0.0
 
 
 def head(ids: Sequence[str], costs: Sequence[float]) -> bytes:
@@ -42,7 +44,7 @@ def head(ids: Sequence[str], costs: Sequence[float]) -> bytes:
 
 
 def packed(first: bytes, removed: Sequence[str | None], *columns: bytes) -> bytes:
-    """Give the stored form: `head`, the rule that removed each candidate, and three columns of `little` bytes."""
+    """Give the stored form: `head`, the rule that removed each candidate, and the columns of `little` bytes."""
     if removed.count(None) == len(removed):
         return b"%b\n%b" % (first, b"".join(columns))
     rules: dict[str, list[int]] = {}
@@ -65,8 +67,16 @@ def unpacked(stored: bytes | str) -> tuple[Candidate, ...]:
     if isinstance(stored, str):
         return _OLDER.decode(stored)
     return tuple(
-        Candidate(action_id=i, removed_by=rule, response_probability=r, expected_value=w, cost=c, choice_probability=p)
-        for i, rule, r, w, c, p in _columns(stored)
+        Candidate(
+            action_id=i,
+            removed_by=rule,
+            response_probability=r,
+            expected_value=w,
+            cost=c,
+            choice_probability=p,
+            spread=s,
+        )
+        for i, rule, r, w, c, p, s in _columns(stored)
     )
 
 
@@ -75,7 +85,7 @@ def as_json(stored: bytes | str) -> str:
     return stored if isinstance(stored, str) else _ENCODE([_Told(*cells) for cells in _columns(stored)]).decode()
 
 
-def _columns(stored: bytes) -> Iterable[tuple[str, str | None, float | None, float | None, float, float]]:
+def _columns(stored: bytes) -> Iterable[tuple[str, str | None, float | None, float | None, float, float, float]]:
     first, second, numbers = stored.split(b"\n", 2)
     ids, costs = _HEAD.decode(first)
     flat, k = array("d", numbers), len(ids)
@@ -86,4 +96,5 @@ def _columns(stored: bytes) -> Iterable[tuple[str, str | None, float | None, flo
         for at in places:
             rules[at] = rule
     response, worth = ([None if v != v else v for v in flat[i * k : (i + 1) * k]] for i in range(2))  # noqa: PLR0124
-    return zip(ids, rules, response, worth, costs, flat[2 * k :], strict=True)
+    spread = flat[3 * k :] if len(flat) > 3 * k else array("d", bytes(8 * k))
+    return zip(ids, rules, response, worth, costs, flat[2 * k : 3 * k], spread, strict=True)

@@ -53,6 +53,7 @@ CANDIDATE = pa.struct(
         "expected_value": pa.float64(),
         "cost": pa.float64(),
         "choice_probability": pa.float64(),
+        "spread": pa.float64(),  # null: not on record
     }
 )
 DECISION_SCHEMA: pa.Schema = pa.schema(
@@ -115,7 +116,7 @@ def get(ledger: Ledger, decision_id: str) -> Decision:
         return _decision(values | {"position": values["position"] or 1})
     for path in paths:
         for found in pq.read_table(path, filters=pc.field("decision_id") == decision_id).to_pylist():
-            return _decision(found | {"candidates": tuple(Candidate(**c) for c in found["candidates"])})
+            return _decision(found | {"candidates": tuple(_candidate(**c) for c in found["candidates"])})
     raise UnknownNameError(f"There is no decision '{decision_id}'; it may have been erased.")
 
 
@@ -132,6 +133,10 @@ def _decision(values: dict[str, Any]) -> Decision:
     return Decision(**values | read | {"degraded": bool(values["degraded"])})
 
 
+def _candidate(*, spread: float | None = None, **told: Any) -> Candidate:  # noqa: ANN401 (the columns of a segment)
+    return Candidate(spread=spread or 0.0, **told)
+
+
 def _check(decision: Decision) -> None:
     name, p = f"Decision '{decision.decision_id}'", decision.choice_probability
     chosen = [c for c in decision.candidates if c.action_id == decision.action_id]
@@ -146,7 +151,9 @@ def _check(decision: Decision) -> None:
 
 
 def _row(d: Decision) -> Row:
-    told, numbers = d.candidates, ("response_probability", "expected_value", "choice_probability")
+    told, numbers = d.candidates, ["response_probability", "expected_value", "choice_probability"]
+    if any(c.spread for c in told):
+        numbers.append("spread")
     columns = (candidates.little(getattr(c, name) for c in told) for name in numbers)
     first = candidates.head([c.action_id for c in told], [float(c.cost) for c in told])
     p = None if d.choice_probability is None else float(d.choice_probability)

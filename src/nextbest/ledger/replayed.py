@@ -28,9 +28,10 @@ class Logged:
     """The due decisions of a play whose chance is known, one row each, and how many there were of which sort.
 
     `rows`: subject_id, ts, arm, action_id, choice_probability, request, place, policy_version, features and context
-    (JSON; null unless asked for), candidates, reward. `counts`: decisions, pending, degraded, without_probability,
-    hindsight,
-    estimated (the chance of what was done was estimated, not logged), estimated_others (those of what was not done).
+    (JSON; null unless asked for), candidates, reward; price (of a unit of money) and prices (JSON, per use of an
+    action) at which it was decided, null where nothing says. `counts`: decisions, pending, degraded,
+    without_probability, hindsight, estimated (the chance of what was done was estimated, not logged),
+    estimated_others (those of what was not done).
     """
 
     rows: pa.Table

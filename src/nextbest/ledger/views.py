@@ -22,7 +22,7 @@ DESCRIBED = frozenset(  # kinds of events about a product, whose category they h
 )
 CANDIDATE = {
     "action_id": "VARCHAR", "removed_by": "VARCHAR", "response_probability": "DOUBLE", "expected_value": "DOUBLE",
-    "cost": "DOUBLE", "choice_probability": "DOUBLE",
+    "cost": "DOUBLE", "choice_probability": "DOUBLE", "spread": "DOUBLE",
 }  # fmt: skip
 _MICROS = "HUGEINT"  # a live event keeps its moments as numbers
 _TYPES = {"text": "VARCHAR", "number": "DOUBLE", "integer": "BIGINT", "boolean": "BOOLEAN", "timestamp": _MICROS}
@@ -59,7 +59,8 @@ def stored(
     """
     parts: list[exp.Query] = []
     if paths:
-        parts.append(_newest(paths, corrects, known_before) if corrects else _segments(paths))
+        segments = _segments(paths, grown=kind == "decision")
+        parts.append(_newest(paths, corrects, known_before) if corrects else segments)
     if live is not None:
         parts.append(live_rows(kind, live))
     rows = parts[0]
@@ -113,9 +114,12 @@ def _latest_value(name: str, moment: exp.Expr) -> exp.Expr:
     return exp.alias_(value.transform(put), name, quoted=True)
 
 
-def _segments(paths: tuple[str, ...]) -> exp.Select:
-    files = exp.Array(expressions=[exp.Literal.string(p) for p in paths])
-    return exp.select("*").from_(exp.Anonymous(this="read_parquet", expressions=[files]))
+def _segments(paths: tuple[str, ...], *, grown: bool = False) -> exp.Select:
+    """Give the rows of files; where the kind has *grown*, older files lack what later ones say, which is null then."""
+    files: list[exp.Expr] = [exp.Array(expressions=[exp.Literal.string(p) for p in paths])]
+    if grown:
+        files.append(exp.PropertyEQ(this=exp.to_identifier("union_by_name"), expression=exp.true()))
+    return exp.select("*").from_(exp.Anonymous(this="read_parquet", expressions=files))
 
 
 def _newest(paths: tuple[str, ...], corrects: tuple[str, ...], known_before: int | None) -> exp.Query:

@@ -80,7 +80,9 @@ class Rows:
             self.actions,
             self.stamp,
             first=part.start,
-            candidates=candidates(self.actions, ranking, removals, choice),
+            candidates=candidates(
+                self.actions, ranking, removals, choice, learnt="learner" in self.stamp.model_versions
+            ),
             choice=choice,
             reasons=told,
         )
@@ -124,8 +126,13 @@ def _decision_rows(
     return pa.table(columns)
 
 
-def candidates(actions: tuple[Action, ...], ranking: Ranking, removals: Removals, choice: Choice) -> pa.ListArray:
-    """Give every action considered per subject: who removed it, both probabilities, its worth and cost."""
+def candidates(
+    actions: tuple[Action, ...], ranking: Ranking, removals: Removals, choice: Choice, *, learnt: bool = False
+) -> pa.ListArray:
+    """Give every action considered per subject: who removed it, both probabilities, its worth and cost.
+
+    `learnt` says that a learner told how sure it was, which is logged then.
+    """
     n, k = ranking.worth.shape
     fields = {
         "action_id": pa.array([a.id for a in actions]).take(pa.array(np.tile(np.arange(k, dtype=np.int16), n))),
@@ -134,6 +141,9 @@ def candidates(actions: tuple[Action, ...], ranking: Ranking, removals: Removals
         "expected_value": pa.array(ranking.worth.ravel()),
         "cost": pa.array(np.tile(np.array([a.cost for a in actions], dtype=np.float64), n)),
         "choice_probability": pa.array(choice.probability.ravel()),
+        "spread": pa.array(ranking.spread.ravel())
+        if learnt and ranking.spread is not None
+        else pa.nulls(n * k, pa.float64()),
     }
     return pa.ListArray.from_arrays(
         pa.array(np.arange(n + 1, dtype=np.int32) * np.int32(k)),

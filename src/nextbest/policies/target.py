@@ -1,8 +1,9 @@
 """Another policy for a play, as it would have weighed what was logged: other settings, another rule, cap or price.
 
-It sees each decision as it was made: the candidates that no rule had removed, their expected values as logged, and the
-features as served. `cap.1 in 7 days` and `eligibility` can only take candidates away: what a rule had removed was never
-tried, so nobody knows what it would have done.
+It sees each decision as it was made: the candidates that no rule had removed, their expected values as logged, how sure
+the learner was of them, what money and places cost then, and the features as served. `cap.1 in 7 days` and
+`eligibility` can only take candidates away: what a rule had removed was never tried, so nobody knows what it would have
+done.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from nextbest.policies import arms
 from nextbest.policies.choose import policy_of
 from nextbest.policies.columns import condition
 from nextbest.policies.gates import reaches
-from nextbest.policies.matrix import VALUE, as_matrix
+from nextbest.policies.matrix import SPREAD, VALUE, as_matrix
 from nextbest.policies.run import actions_of
 from nextbest.types import ANY_ITEM, NO_ACTION, Action, Cap, Play
 
@@ -44,7 +45,9 @@ _EXAMPLES = "holdout=0, lever.ACTION=0.5, cost.ACTION=2, eligibility.ACTION=EXPR
 class Seen:
     """Some logged decisions: columns as known then, and arrays (decisions, actions) as logged.
 
-    `recent` is how often the subject had been contacted within the days of the cap that is asked about.
+    `recent` is how often the subject had been contacted within the days of the cap that is asked about. `spread` is the
+    standard deviation of each worth, 0 where nothing is on record; `price` what a unit of money (decisions, 1) and a
+    use of each action (decisions or 1, actions) cost then.
     """
 
     known: pa.Table
@@ -53,6 +56,8 @@ class Seen:
     cost: Numbers
     eligible: Flags
     recent: Numbers
+    spread: Numbers
+    price: tuple[Numbers, Numbers] = (np.zeros((1, 1)), np.zeros((1, 1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +74,22 @@ class Alternative:
     without: frozenset[str] = frozenset()
     alone: bool = False
 
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Give what this alternative cannot show, in sentences."""
+    def remarks(self, *, unsure: int, unpriced: int, of: int) -> tuple[str, ...]:
+        """Give what this alternative cannot show, in sentences.
+
+        Of so many decisions `unsure` have no spread on record, and `unpriced` no price of money.
+        """
         said = []
-        if self._needs_spread():
+        if unsure and self._needs_spread():
             said.append(
-                "How sure the learner was is not in the log, so this policy is taken to be sure of every value."
+                f"How sure the learner was is not on record for {unsure:,} of {of:,} decisions: there the policy is "
+                "taken to be sure of every value."
             )
-        if self.play.budget is not None:
-            said.append("The budget's price of money at each moment is not in the log, so it is taken to be 0.")
+        if unpriced and self.play.budget is not None:
+            said.append(
+                f"The budget's price of money is not on record for {unpriced:,} of {of:,} decisions: there it is taken "
+                "to be 0."
+            )
         if self.cap is not None:
             said.append("The cap counts the contacts that were logged, of which there would have been fewer.")
         return tuple(said)
@@ -101,12 +112,14 @@ class Alternative:
         ids = [a.id for a in seen.actions]
         none = ids.index(NO_ACTION)
         eligible = self._eligible(seen, ids)
-        worth = self._worth(seen, ids, none)
-        policy = policy_of(self.play)
+        money, each = seen.price
+        cost, policy = self._cost(seen, ids), policy_of(self.play)
+        worth = self._worth(seen, ids, none) - money * cost - each
         charged = getattr(policy, "charged", None)
         if charged is not None:
-            worth = charged(worth, self._cost(seen, ids), ids)
-        p = np.where(eligible, _asked(policy, seen, np.where(eligible, worth, -np.inf)), 0.0)
+            worth = charged(worth, cost, ids)
+        spread = seen.spread * self._levered(ids)
+        p = np.where(eligible, _asked(policy, seen, np.where(eligible, worth, -np.inf), spread), 0.0)
         total = p.sum(axis=1, keepdims=True)
         nothing = np.eye(len(ids))[none]
         p = np.where(total > 0, p / np.where(total > 0, total, 1.0), nothing)
@@ -148,6 +161,12 @@ class Alternative:
             gain = (worth[:, j] + cost[:, j] - left) * (new.lever / old.lever)
             worth[:, j] = left + gain - (cost[:, j] if new.cost == old.cost else new.cost)
         return worth
+
+    def _levered(self, ids: list[str]) -> Numbers:
+        """Give by how much other levers widen what is known of each action's worth."""
+        then, now = ({a.id: a for a in play.actions} for play in (self.was, self.play))
+        pairs = [(then.get(name), now.get(name)) for name in ids]
+        return np.array([1.0 if a is None or b is None or not a.lever else abs(b.lever / a.lever) for a, b in pairs])
 
     def _cost(self, seen: Seen, ids: list[str]) -> Numbers:
         """Give the costs as they were, or as they would be."""
@@ -247,16 +266,17 @@ def _cap(text: str) -> Cap:
     return Cap(count=int(match["count"]), days=int(match["days"]), channel=match["channel"] or "")
 
 
-def _asked(policy: Any, seen: Seen, worth: Numbers) -> Numbers:  # noqa: ANN401 (a policy, with or without `weigh`)
+def _asked(policy: Any, seen: Seen, worth: Numbers, spread: Numbers) -> Numbers:  # noqa: ANN401 (a policy, with or without `weigh`)
     """Ask the policy as the engine does: by arrays where it can, else by a table."""
     if hasattr(policy, "weigh"):
         none = [a.id for a in seen.actions].index(NO_ACTION)
-        weighed: Numbers = policy.weigh(worth, np.zeros_like(worth), none=none)
+        weighed: Numbers = policy.weigh(worth, spread, none=none)
         return weighed
     table = seen.known
     for j, action in enumerate(seen.actions):
         column = pa.array(worth[:, j], mask=np.isneginf(worth[:, j]))
         table = table.append_column(VALUE + action.id, column)
+        table = table.append_column(SPREAD + action.id, pa.array(spread[:, j]))
     p = as_matrix(policy.probabilities(table, seen.actions), seen.actions)
     if p.shape != worth.shape:
         raise ConfigError(f"The policy gave {p.shape[0]} rows for {worth.shape[0]} decisions.")

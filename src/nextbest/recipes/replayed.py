@@ -70,7 +70,8 @@ def replay_play(
         groups=read.groups,
     )
     details = {**head, **found.details, "cost_per_decision": read.costs()}
-    more = (*other.remarks, _left_out(log), _estimated(log), _hindsight(log)) if found.status == "ok" else ()
+    known = other.remarks(unsure=_unsure(log), unpriced=log.rows["price"].null_count, of=log.rows.num_rows)
+    more = (*known, _left_out(log), _estimated(log), _hindsight(log)) if found.status == "ok" else ()
     why = " ".join(filter(None, (found.why, *more)))
     found = replace(found, outcome=outcome, play=play.name, why=why, details=details)
     return replace(found, design="observational") if log.counts["estimated"] else found
@@ -90,7 +91,10 @@ def _unusable(ledger: Ledger, play: Play, log: Logged, happened: Happened) -> tu
     if not due:
         known = f"outcomes are known up to {happened.end:%Y-%m-%d}" if happened.end else "no outcome is known"
         why = f"All {counts['pending']:,} decisions are still pending, and pending is not no: an outcome counts within "
-        return "cannot_tell", f"{why}{happened.days:g} days, and {known}. Load or record what came since, or ask later."
+        return (
+            "cannot_tell",
+            f"{why}{happened.days:g} days, and {known}. Load or record what came since, or ask later.",
+        )
     without = counts["degraded"] + counts["without_probability"]
     if without > MOST_WITHOUT * due:
         why = (
@@ -111,6 +115,13 @@ def _without_values(other: Alternative, log: Logged) -> str:
         f"{worth.null_count:,} of {len(worth):,} candidates have no expected value in the log, which this policy "
         "weighs. Judge the policy 'rules', or a flat table of the log with the other's chances (--table, --target)."
     )
+
+
+def _unsure(log: Logged) -> int:
+    """Give how many decisions have nothing on record of how sure the learner was."""
+    lists = log.rows["candidates"].combine_chunks()
+    told = pc.not_equal(pc.fill_null(pc.struct_field(pc.list_flatten(lists), "spread"), 0.0), 0.0)
+    return int(log.rows.num_rows) - len(pc.unique(pc.list_parent_indices(lists).filter(told)))
 
 
 def _uneven(ledger: Ledger, play: Play, rows: pa.Table) -> str:

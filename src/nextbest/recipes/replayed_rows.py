@@ -79,6 +79,8 @@ class Reader:
             actions=self.actions,
             worth=cells["expected_value"],
             cost=cells["cost"],
+            spread=cells["spread"],
+            price=_prices(rows, self.ids),
             eligible=batch.eligible,
             recent=self.recent[batch.place : batch.place + len(batch)],
         )
@@ -163,11 +165,20 @@ def _cells(rows: pa.Table, ids: tuple[str, ...]) -> dict[str, Numbers]:
     flat, parent = lists.flatten(), pc.list_parent_indices(lists).to_numpy()
     column = _index(flat.field("action_id"), ids)
     found = {}
-    for name in ("eligible", "response_probability", "expected_value", "cost", "choice_probability"):
+    for name in ("eligible", "response_probability", "expected_value", "cost", "choice_probability", "spread"):
         filled = np.zeros((rows.num_rows, len(ids)))
         filled[parent, column] = np.nan_to_num(_numbers(flat.field(name)))
         found[name] = filled
     return found
+
+
+def _prices(rows: pa.Table, ids: tuple[str, ...]) -> tuple[Numbers, Numbers]:
+    """Give what a unit of money cost at each decision (n, 1), and a use of each action (n, k) or (1, k); 0: nothing."""
+    price = np.nan_to_num(_numbers(rows["price"]))[:, None]
+    coded = pc.fill_null(_whole(rows["prices"]), "{}").dictionary_encode()
+    said = [msgspec.json.decode(text) for text in coded.dictionary.to_pylist()]
+    each = np.array([[float(one.get(i, 0.0)) for i in ids] for one in said]).reshape(len(said), len(ids))
+    return price, each[coded.indices.to_numpy(zero_copy_only=False)] if each.any() else np.zeros((1, len(ids)))
 
 
 def _facts(cells: Mapping[str, Numbers]) -> Numbers:

@@ -183,7 +183,12 @@ def _lists(candidates: Sequence[Sequence[Candidate]], kind: pa.DataType) -> pa.A
     flat = [c for found in candidates for c in found]
     offsets = np.concatenate([[0], np.cumsum([len(found) for found in candidates])])
     fields = list(kind.value_type)
-    values = [pa.array([getattr(c, f.name, None) for c in flat], f.type) for f in fields]
+    values = [  # another engine's log does not say how sure it was
+        pa.nulls(len(flat), f.type)
+        if f.name == "spread"
+        else pa.array([getattr(c, f.name, None) for c in flat], f.type)
+        for f in fields
+    ]
     inner = pa.StructArray.from_arrays(values, fields=fields)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inner, type=kind)
 

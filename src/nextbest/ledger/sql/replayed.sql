@@ -28,10 +28,13 @@ WITH due AS (
 )
 SELECT
   d.subject_id, d.ts, d.arm, d.action_id, d.choice_probability, d.request, d.place, d.policy_version,
+  CAST(json_extract(d.context, '$.prices.budget') AS DOUBLE) AS price,
+  json_extract_string(d.context, '$.prices.per_action') AS prices,
   CASE WHEN $wanted THEN d.features END AS features, CASE WHEN $wanted THEN d.context END AS context,
   list_transform(d.candidates, c -> {
     'action_id': c.action_id, 'eligible': c.removed_by IS NULL, 'response_probability': c.response_probability,
-    'expected_value': c.expected_value, 'cost': c.cost, 'choice_probability': c.choice_probability
+    'expected_value': c.expected_value, 'cost': c.cost, 'choice_probability': c.choice_probability,
+    'spread': c.spread
   }) AS candidates,
   CAST(CASE WHEN $once THEN least(coalesce(u.value, 0) + coalesce(n.value, 0), 1)
     ELSE coalesce(u.value, 0) + coalesce(n.value, 0) END AS DOUBLE) AS reward

@@ -28,7 +28,8 @@ SELECT * REPLACE (
     from_json(candidates, 'shape'),
     lambda c: struct_pack(
       action_id := c.action_id, removed_by := c.removed_by, response_probability := c.response_probability,
-      expected_value := c.expected_value, cost := coalesce(c.cost, 0), choice_probability := coalesce(c.choice_probability, 0)
+      expected_value := c.expected_value, cost := coalesce(c.cost, 0), choice_probability := coalesce(c.choice_probability, 0),
+      spread := coalesce(c.spread, 0)
     )
   ) AS candidates
 ) FROM live
@@ -75,7 +76,8 @@ SELECT
   decision_id, play, mode, arm, subject_id, ts, action_id AS chosen, action_id = candidate.action_id AS is_chosen,
   candidate.action_id AS action_id, candidate.removed_by AS removed_by,
   candidate.response_probability AS response_probability, candidate.expected_value AS expected_value,
-  candidate.cost AS cost, candidate.choice_probability AS choice_probability
+  candidate.cost AS cost, candidate.choice_probability AS choice_probability,
+  candidate.spread AS spread
 FROM (SELECT * EXCLUDE (candidates), unnest(candidates) AS candidate FROM decisions)
 
 -- name: predictions

@@ -27,7 +27,7 @@ _FAR = 1e9
 # What the log adds to a context, and what is never known when a decision is made: `chosen` is written beside it.
 NOT_FEATURES = frozenset(
     {"subject_id", "subject_type", "hindsight", "logged", "bot", "chosen", "estimated_probability"}
-    | {"estimated_candidates"}
+    | {"estimated_candidates", "prices"}
 )
 
 

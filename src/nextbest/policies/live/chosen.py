@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from nextbest.ledger import candidates, decisions
 from nextbest.types import Decision
@@ -127,7 +128,9 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def _packed(self) -> bytes:
         ranks = self.ranks
-        numbers = little(ranks.response), little(ranks.worth), little(self.probability)
+        numbers = [little(ranks.response), little(ranks.worth), little(self.probability)]
+        if ranks.spread is not None and np.count_nonzero(ranks.spread):
+            numbers.append(little(ranks.spread))
         return candidates.packed(self.shown.head, self.removed, *numbers)
 
 

@@ -58,7 +58,7 @@ def settle_one(group: Group, proposal: Proposal) -> tuple[Chosen, ...]:
         group.fallen.append(failures[0])
     price, worth = group.price(proposal), proposal.ranks.worth
     charged = charge(worth, shown.cost, price=price) if price else worth
-    return _Slate(group, proposal, removed, fallen, charged).decide()
+    return _Slate(group, proposal, removed, fallen, charged, price).decide()
 
 
 def _limits(group: Group, proposal: Proposal, removed: list[str | None], fallen: Fallen | None) -> None:
@@ -94,6 +94,7 @@ class _Slate(msgspec.Struct, frozen=True):
     removed: list[str | None]
     fallen: Fallen | None
     worth: Numbers
+    price: float
 
     def decide(self) -> tuple[Chosen, ...]:
         """Give one row per position; `none` ends the slate."""
@@ -211,9 +212,12 @@ class _Slate(msgspec.Struct, frozen=True):
         )
 
     def _context(self) -> Mapping[str, Any]:
-        """Give what the caller said; in shadow, also what it does itself."""
+        """Give what the caller said; in shadow, also what it does itself; under a budget, what money costs now."""
         ask = self.proposal.ask
-        return ask.context if ask.chosen is None else {**ask.context, "chosen": ask.chosen}
+        said = ask.context if ask.chosen is None else {**ask.context, "chosen": ask.chosen}
+        if self.proposal.compiled.pacer is None:
+            return said
+        return {**said, "prices": {"budget": self.price, "per_action": {}}}
 
     def _reason(self, arm: int, at: int, allowed: Flags) -> str:
         proposal = self.proposal
