@@ -221,6 +221,8 @@ def test_degraded_and_slow_decisions_pass_their_limits() -> None:
 def test_outcomes_of_unknown_decisions_are_counted() -> None:
     """More than one in a hundred outcomes that name a decision nobody logged is too many."""
     assert rewards.unlogged(1_000, 5).ok
+    assert rewards.unlogged(3, 1).ok
+    assert not rewards.unlogged(3, 2).ok
     assert not rewards.unlogged(1_000, 20).ok
     assert rewards.unlogged(0, 0).status == "cannot_tell"
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NOW_DAYS, BEFORE_DAYS = 7, 28
 DEGRADED = 0.01
+ALONE = 1  # of a few decisions one is more than a hundredth, and no sign of anything
 LEAST_TIMED = 100  # fewer have no 99th percentile
 MINUTES, DAY = 300.0, 86_400.0
 _COLUMNS = (
@@ -93,7 +94,8 @@ def _degraded(flags: np.ndarray, name: str, words: str) -> Check:
     share = float(flags.mean())
     why = f"{int(flags.sum()):,} of {len(flags):,} decisions of the last {words} were degraded."
     todo = "Look at the reasons in the log: a model, a feature or the store is missing. Money is frozen meanwhile."
-    return told(name, share, DEGRADED, ok=share <= DEGRADED, why=why, what_to_do=todo)
+    ok = share <= DEGRADED or int(flags.sum()) <= ALONE
+    return told(name, share, DEGRADED, ok=ok, why=why, what_to_do=todo)
 
 
 def latency(log: Taken, deadline_ms: float, *, now: float) -> Check:
