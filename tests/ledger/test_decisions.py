@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.ledger.makers import NOW, decision
 
 from nextbest.errors import DataError, UnknownNameError
-from nextbest.ledger import chain, consent, contacts, decisions, feedback, identities, lists
+from nextbest.ledger import analysis, catalogue, chain, consent, contacts, decisions, feedback, identities, lists
 from nextbest.types import Candidate
 
 if TYPE_CHECKING:
@@ -43,6 +44,28 @@ def test_a_decision_comes_back_as_it_was_logged(ledger: Ledger) -> None:
     assert decisions.get(ledger, "d2") == bulk
     with pytest.raises(UnknownNameError, match="no decision 'd3'"):
         decisions.get(ledger, "d3")
+
+
+def test_how_sure_the_learner_was_is_kept_and_older_files_lack_it(ledger: Ledger) -> None:
+    """Spreads come back singly, from lists and in an analysis, also beside segments from before they were kept."""
+    sure = decision(1)
+    wide = replace(sure, candidates=tuple(replace(c, spread=0.25 * i) for i, c in enumerate(sure.candidates)))
+    made = {name: replace(wide, decision_id=name, subject_id=name) for name in ("single", "older", "list")}
+    log(ledger, made["single"])
+    for name in ("older", "list"):
+        assert lists.log_table(ledger, "win_back", as_table(made[name]), consent_version=0)
+    with ledger.journal.read() as connection:
+        (first, _) = catalogue.segments(connection, decisions.KIND)
+    table = pq.read_table(ledger.path / first.path)
+    old = pa.list_(pa.struct([f for f in decisions.CANDIDATE if f.name != "spread"]))
+    told = [[{k: v for k, v in c.items() if k != "spread"} for c in row] for row in table["candidates"].to_pylist()]
+    place = table.column_names.index("candidates")
+    pq.write_table(table.set_column(place, "candidates", pa.array(told, old)), ledger.path / first.path)
+    assert [decisions.get(ledger, name).candidates == wide.candidates for name in made] == [True, False, True]
+    assert {c.spread for c in decisions.get(ledger, "older").candidates} == {0.0}
+    rows = analysis.table(ledger, "candidates", columns=("decision_id", "spread")).to_pylist()
+    spreads = {name: [row["spread"] for row in rows if row["decision_id"] == name] for name in made}
+    assert spreads == {"single": [0.0, 0.25, 0.5], "older": [None] * 3, "list": [0.0, 0.25, 0.5]}
 
 
 @pytest.mark.parametrize(
