@@ -265,6 +265,7 @@ class CandidateReply(Reply, frozen=True, kw_only=True):
     expected_value: float | None
     cost: float
     choice_probability: float
+    spread: float
 
 
 class ExplanationReply(Reply, frozen=True, kw_only=True):
