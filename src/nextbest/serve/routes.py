@@ -147,6 +147,7 @@ ROUTES: tuple[Route, ...] = (
         reply=wishes.SwitchReply,
         limit=SMALL,
         kept=True,
+        missing=True,
     ),
     Route(
         method="POST",
@@ -158,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
         reply=wishes.SwitchReply,
         limit=SMALL,
         kept=True,
+        missing=True,
     ),
     Route(
         method="GET",
