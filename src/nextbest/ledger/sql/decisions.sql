@@ -24,8 +24,9 @@ SELECT subject_id, ts, channel, play, action_id FROM contact WHERE ts >= ? ORDER
 -- name: contacts_of
 SELECT ts, channel FROM contact WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND ts >= :since;
 
--- name: contacts_of_one
-SELECT ts, channel FROM contact WHERE subject_id = ? AND ts >= ?;
+-- name: count_contacts
+SELECT count(*) FROM contact
+WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND ts >= :since AND (:channel = '' OR channel = :channel);
 
 -- name: insert_feedback
 INSERT INTO feedback (feedback_id, decision_id, verdict, action_id, by, note, ts) VALUES (?, ?, ?, ?, ?, ?, ?);

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nextbest.policies.live.failsafe import Failure
     from nextbest.policies.live.outlets import Outlets
     from nextbest.policies.live.proposal import Proposal
+    from nextbest.types import Cap
 
 _DAY = 86_400_000_000
 
@@ -202,15 +203,20 @@ def close_caps(group: Group, proposal: Proposal, rules: list[str | None], ids: l
         permits = group.readable()
         known = permits.ids(proposal.known.subject_id) if ids is None else ids
         faults.at("caps", known)
-        since = now - max(cap.days for cap, _ in caps) * _DAY
-        contacts = permits.contacts(known, since=since) + group.made.get(known[0], [])
+        counts = [_contacts(group, permits, known, cap, now - cap.days * _DAY) for cap, _ in caps]
     except (sqlite3.Error, LedgerError):
         for _, positions in caps:
             for i in positions:
                 rules[i] = CAPS_UNREADABLE
         return
-    for cap, positions in caps:
-        edge = now - cap.days * _DAY
-        if sum(1 for ts, used in contacts if ts >= edge and cap.channel in ("", used)) >= cap.count:
+    for (cap, positions), found in zip(caps, counts, strict=True):
+        if found >= cap.count:
             for i in positions:
                 rules[i] = rules[i] or cap_rule(cap)
+
+
+def _contacts(group: Group, permits: Permits, ids: list[str], cap: Cap, since: int) -> int:
+    """Count the contacts that a cap counts: those on record, and those that this group has made."""
+    made = group.made.get(ids[0], ())
+    own = sum(1 for ts, used in made if ts >= since and cap.channel in ("", used))
+    return permits.contacts(ids, since=since, channel=cap.channel) + own
