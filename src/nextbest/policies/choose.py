@@ -15,8 +15,8 @@ from nextbest.errors import NextbestError
 from nextbest.policies import arms as arms_of
 from nextbest.policies.draw import seed_of, uniforms
 from nextbest.policies.gates import FALLS_BACK_TO_NONE
-from nextbest.policies.greedy import best
 from nextbest.policies.matrix import SPREAD, VALUE, as_matrix
+from nextbest.policies.weighing import none_of, top
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def _policy(
     fallback = np.zeros(eligible.shape)
     # Money and grave matters do not rest on a fallback; `none` is always left.
     safe = np.array([a.action_class not in FALLS_BACK_TO_NONE or a.id == NO_ACTION for a in actions])
-    top = best(np.where(eligible & safe, ranking.worth, -np.inf), actions)
-    fallback[np.arange(len(top)), top] = 1.0
+    best = top(np.where(eligible & safe, ranking.worth, -np.inf), none_of(actions))
+    fallback[np.arange(len(best)), best] = 1.0
     p = np.where(degraded[:, None], fallback, np.where(eligible, p, 0.0))
     total = p.sum(axis=1, keepdims=True)
     return np.where(total > 0, p / np.where(total > 0, total, 1.0), fallback), degraded

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nextbest.policies.weighing import only, share, weighed
-from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,9 +39,3 @@ class Greedy:
     def weigh(self, worth: Numbers, spread: Numbers, *, none: int = -1) -> Numbers:  # noqa: ARG002 (a policy's shape)
         """Give the probability of every action, shape (subjects, actions)."""
         return only(worth, none, self.explore)
-
-
-def best(values: np.ndarray, actions: tuple[Action, ...]) -> np.ndarray:
-    """Give the position of the highest value per row; `none` wins ties, then the first declared."""
-    order = np.argsort([a.id != NO_ACTION for a in actions], kind="stable")
-    return order[values[:, order].argmax(axis=1)] if values.size else np.zeros(len(values), dtype=np.intp)

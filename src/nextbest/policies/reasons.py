@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextbest.policies.arms import ARMS
-from nextbest.policies.greedy import best
+from nextbest.policies.weighing import top
 
 if TYPE_CHECKING:
     from nextbest.policies.draw import Numbers
@@ -43,14 +43,14 @@ def sentences(
     ids = [a.id for a in actions]
     none = ids.index("none")
     allowed = np.where(removals.eligible, ranking.worth if charged is None else charged, -np.inf)
-    top, wanted = best(allowed, actions), best(ranking.worth, actions)
+    best, wanted = top(allowed, none), top(ranking.worth, none)
     cases = np.select(
         [
             (arms == ARMS.index("holdout")) | ((arms == ARMS.index("business_as_usual")) & (chosen == none)),
             arms == ARMS.index("business_as_usual"),
-            (chosen != none) & (chosen == top),
+            (chosen != none) & (chosen == best),
             chosen != none,
-            top != none,
+            best != none,
             wanted != none,
         ],
         [_HELD, _USUAL, _PAYS, _DRAWN, _NOTHING_DRAWN, _RULED_OUT],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nextbest.errors import ConfigError
-from nextbest.policies.matrix import VALUE, as_table, expected_values, numbers, with_none_when_empty
+from nextbest.policies.matrix import SPREAD, as_table, expected_values, numbers, with_none_when_empty
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nextbest.types import Action
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
-SPREAD = "spread:"
 
 
 class Weighing(Protocol):
@@ -83,18 +82,3 @@ def with_floor(p: Numbers, eligible: Flags, explore: float) -> Numbers:
     """Mix probabilities with an even share `explore` over what is eligible; rows without anything eligible are 0."""
     count = eligible.sum(axis=1, keepdims=True)
     return np.asarray((1 - explore) * p * (count > 0) + explore * eligible / np.maximum(count, 1))
-
-
-__all__ = [
-    "SPREAD",
-    "VALUE",
-    "Weighing",
-    "costs_of",
-    "none_of",
-    "only",
-    "share",
-    "spreads",
-    "top",
-    "weighed",
-    "with_floor",
-]
