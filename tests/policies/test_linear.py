@@ -8,7 +8,6 @@ import pytest
 
 from nextbest import registry
 from nextbest.errors import ConfigError, ModelError
-from nextbest.policies.learners.boosted import BoostedState
 from nextbest.policies.learners.layout import Layout
 from nextbest.policies.learners.linear import Lesson, Linear, LinearState
 from nextbest.policies.learners.posterior import PRIOR_MEAN, PRIOR_SD
@@ -203,15 +202,6 @@ def test_only_declared_features_are_read() -> None:
     assert taught([Lesson(row, "a", 1.0, 0.0)], settings=Linear(features=("age",))).subject.columns == ("age",)
     whole = taught([Lesson(row, "a", 1.0, 0.0)]).subject.columns
     assert {column.partition("=")[0] for column in whole} == {"age", "city"}
-
-
-def test_a_fitted_model_answers_through_its_scorer() -> None:
-    """The boosted learner lays the candidates out in the scorer's order, from offers first, then from the subject."""
-    state = BoostedState(scorer=lambda rows: rows @ np.array([0.1, 0.01]), features=("size", "age"), version="m1")
-    shown = Offers(ids=("a", "b"), names=("size",), values=np.array([[1.0], [2.0]]))
-    mean, spread = state.response({"age": 10.0}, shown)
-    assert mean.tolist() == pytest.approx([0.2, 0.3])
-    assert spread.tolist() == [0.0, 0.0]
 
 
 def test_learner_settings_are_checked() -> None:

@@ -269,11 +269,14 @@ def _little(flat: array[float]) -> bytes:
 
 def _contacts(ledger: Ledger, decisions: Sequence[Decision]) -> list[contacts.Row]:
     return [
-        (d.subject_id, to_micros(d.ts), d.decision_id, _channel(ledger, d.play, d.action_id), d.play, d.action_id)
+        (
+            d.subject_id,
+            to_micros(d.ts),
+            d.decision_id,
+            contacts.channel_of(ledger.config, d.play, d.action_id),
+            d.play,
+            d.action_id,
+        )
         for d in decisions
         if d.mode == "live" and contacts.is_contact(ledger.config, d.play, d.action_id)
     ]
-
-
-def _channel(ledger: Ledger, play: str, action_id: str) -> str:
-    return contacts.reaching(ledger.config, play).get(action_id, "")

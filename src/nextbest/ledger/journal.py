@@ -41,11 +41,12 @@ _PRAGMAS = (
 )
 _WRITER = (
     "PRAGMA cache_size = -65536",  # KiB: the leaves of the indexes, which every row touches anew
-    "PRAGMA wal_autocheckpoint = 16384",  # pages; `_Folder` is there before, so that no caller waits for it
+    "PRAGMA wal_autocheckpoint = 65536",  # pages; `_Folder` is there before, so that no caller waits for it
 )
 REPLACED = "a restore has put another journal in its place while this program ran; start the program again"
 _FOLD_S = 0.25
 _FOLD_BYTES = 4 << 20
+_LONG, _SHORT, _PASSES = 2048, 512, 4  # frames of 4 KiB: when the log is begun anew, and what the writer folds for it
 
 
 class Connection(sqlite3.Connection):
@@ -66,12 +67,17 @@ _Work = tuple["Callable[[sqlite3.Connection], Any] | _Checkpoint | _Stop", "Futu
 
 
 class _Folder:
-    """Folds the write-ahead log into the file beside the writing thread, a few times a second while it is long."""
+    """Folds the write-ahead log into the file beside the writing thread, a few times a second while it is long.
+
+    While commits go on, something is always left behind, and a log that is never folded whole is never begun anew. So
+    the long part is folded here, and the writer folds the short rest, between two groups, when `rest` asks for it.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self.lock = threading.Lock()
         self._journal = journal
         self._log = f"{journal.file}-wal"
+        self.rest = False
         self._wanted, self._pause, self._closed = threading.Event(), threading.Event(), False
         self._thread: threading.Thread | None = None
 
@@ -97,12 +103,23 @@ class _Folder:
         try:
             while self._wanted.wait() and not self._closed:
                 with self.lock:
-                    _fold(connection)
+                    self.rest = self._folded(connection)
                 self._pause.wait(_FOLD_S)
                 if not self._closed:
                     self._wanted.clear()
         finally:
             connection.close()
+
+    @staticmethod
+    def _folded(connection: Connection) -> bool:
+        """Fold until little is left; tell whether the writer should fold the rest."""
+        for _ in range(_PASSES):
+            frames, folded = _fold(connection)
+            if frames < _LONG:
+                return False
+            if frames - folded < _SHORT:
+                return True
+        return True
 
 
 def _identity(file: Path) -> tuple[int, int]:
@@ -111,11 +128,14 @@ def _identity(file: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _fold(connection: Connection) -> None:
+def _fold(connection: Connection) -> tuple[int, int]:
+    """Fold what can be folded without making anybody wait; gives the frames of the log and how many are folded."""
     try:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        _, frames, folded = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     except sqlite3.Error as error:  # the writer folds by itself when the log grows long
         _logger.warning("The journal's log could not be folded: %s", error)
+        return 0, 0
+    return int(frames), int(folded)
 
 
 class Journal:
@@ -291,6 +311,9 @@ class Journal:
                 turns = turns or Turns(self.file.parent)
                 with turns.turn():
                     self._serve(connection, work)
+                if self._folder.rest:
+                    self._folder.rest = False
+                    _fold(connection)
                 self._folder.wake()
             except BaseException as error:  # noqa: BLE001 (who waits must hear of it, and writing goes on)
                 if not isinstance(error, sqlite3.Error | OSError):

@@ -138,16 +138,17 @@ def _choices_stand(rows: pa.RecordBatch) -> bool:
 
 def _contacts(ledger: Ledger, play: str, file: Path) -> Iterator[contacts.Row]:
     """Give the live decisions of a file that reach their subject; they are read back, so that nobody keeps them."""
-    channels = contacts.reaching(ledger.config, play)
+    config = ledger.config
     with pq.ParquetFile(file) as stored:
         for rows in stored.iter_batches(columns=["subject_id", "ts", "decision_id", "action_id", "mode"]):
             used = pc.unique(rows["action_id"]).to_pylist()
-            reaching = pa.array([a for a in used if contacts.is_contact(ledger.config, play, a)], pa.string())
-            made = rows.filter(pc.and_(pc.is_in(rows["action_id"], reaching), pc.equal(rows["mode"], "live")))
+            channels = {a: contacts.channel_of(config, play, a) for a in used if contacts.is_contact(config, play, a)}
+            reaching = pc.is_in(rows["action_id"], pa.array(channels, pa.string()))
+            made = rows.filter(pc.and_(reaching, pc.equal(rows["mode"], "live")))
             micros = made["ts"].cast(pa.int64()).to_pylist()
             columns = (made[name].to_pylist() for name in ("subject_id", "decision_id", "action_id"))
             for ts, s, d, a in zip(micros, *columns, strict=True):
-                yield s, ts, d, channels.get(a, ""), play, a
+                yield s, ts, d, channels[a], play, a
 
 
 def _segment(file: Path, sums: _Sums, play: str) -> catalogue.Segment:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nextbest.ledger import contacts
 from nextbest.ledger.gate import ANY, Answer, digests, verdict
 from nextbest.ledger.identities import cluster, normalise
 from nextbest.ledger.statements import load
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from nextbest.config import Config
 
 _FILE = "consent.sql"
-_CONTACTS = "decisions.sql"
 
 
 class Permits:
@@ -57,13 +57,8 @@ class Permits:
         return rows
 
     def contacts(self, ids: list[str], *, since: int, channel: str = "") -> int:
-        """Give how often a subject was contacted since a moment (microseconds), on one channel or on all.
-
-        Counted where they lie: the time that a busy subject takes must not grow with every contact.
-        """
-        asked = {"subjects": msgspec.json.encode(ids).decode(), "since": since, "channel": channel}
-        found: int = self._connection.execute(load(_CONTACTS, "count_contacts"), asked).fetchone()[0]
-        return found
+        """Give how often a subject was contacted since a moment (microseconds), on one channel or on all."""
+        return contacts.count_of(self._connection, ids, since=since, channel=channel)
 
     def _everywhere(self, ids: list[str]) -> str | None:
         """Give the rule that forbids every channel."""

@@ -137,10 +137,10 @@ def _traffic(ledger: Ledger, play: str, now: datetime) -> tuple[float, ...]:
     from nextbest.ledger import analysis
 
     zone = ZoneInfo(ledger.config.timezone)
-    log = analysis.table(ledger, "decisions", columns=["ts", "play", "mode"], before=now)
+    since = now - timedelta(days=_DAYS)
+    log = analysis.table(ledger, "decisions", columns=["ts", "play", "mode"], since=since, before=now)
     ours = pc.and_(pc.equal(log["play"], play), pc.equal(log["mode"], "live"))
-    recent = pc.greater_equal(log["ts"], pa.scalar(now - timedelta(days=_DAYS), log["ts"].type))
-    micros = log.filter(pc.and_(ours, recent))["ts"].cast(pa.int64()).to_numpy()
+    micros = log.filter(ours)["ts"].cast(pa.int64()).to_numpy()
     offset = now.astimezone(zone).utcoffset() or timedelta()
     slots = ((micros // 1_000_000 + int(offset.total_seconds())) // 900) % SLOTS
     seen = np.bincount(slots, minlength=SLOTS).astype(np.float64)

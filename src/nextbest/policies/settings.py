@@ -7,7 +7,7 @@ o'clock, is not that: nobody would notice that the play runs without them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from nextbest import registry
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
 
+def learner_of(play: Play) -> Any:  # noqa: ANN401 (the settings class of that learner)
+    """Construct the settings of the play's learner; raises `ConfigError` or `UnknownNameError`."""
+    settings = {key: value for key, value in play.learner.items() if key != "name"}
+    return registry.make("learners", play.learner.get("name", "lift"), settings)
+
+
 def check_play(play: Play) -> None:
     """Raise `ConfigError` or `UnknownNameError` for a setting of the play that cannot be meant."""
     policy_of(play)
-    registry.make("learners", play.learner.get("name", "lift"), {k: v for k, v in play.learner.items() if k != "name"})
+    learner_of(play)
     shares(play)
     _check_limits(play)
     if play.quiet_hours is not None:

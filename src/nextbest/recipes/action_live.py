@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest import registry
 from nextbest.errors import ModelError, NextbestError
 from nextbest.ledger import rollout
 from nextbest.models import store
+from nextbest.policies.settings import learner_of
 from nextbest.recipes.action_rows import ACTION, as_table, row_of
 from nextbest.recipes.action_value import NAME
 
@@ -112,7 +112,7 @@ class Fits:
         return [play for play in self._plays.values() if play.learner.get("name") == LEARNER]
 
     def _taken(self, play: Play) -> bool:
-        settings: Boosted = registry.make("learners", LEARNER, {k: v for k, v in play.learner.items() if k != "name"})
+        settings: Boosted = learner_of(play)
         wanted = settings.model or store.serving(self.ledger).get(f"{NAME}_{play.name}")
         before = self._known.get(play.name)
         if wanted is None or (before is not None and before.version == wanted.rpartition("-")[2]):

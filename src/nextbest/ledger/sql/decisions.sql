@@ -21,9 +21,6 @@ INSERT OR IGNORE INTO contact (subject_id, ts, decision_id, channel, play, actio
 -- name: contacts_since
 SELECT subject_id, ts, channel, play, action_id FROM contact WHERE ts >= ? ORDER BY ts, subject_id, decision_id;
 
--- name: contacts_of
-SELECT ts, channel FROM contact WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND ts >= :since;
-
 -- name: count_contacts
 SELECT count(*) FROM contact
 WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND ts >= :since AND (:channel = '' OR channel = :channel);

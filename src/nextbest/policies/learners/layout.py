@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 32
 _OTHER, _MISSING, _IS = "=*", "?", "="
-_FAR = 1e9
+FAR = 1e9  # no number is taken to be further from its centre
 # What the log adds to a context, and what is never known when a decision is made: `chosen` is written beside it.
 NOT_FEATURES = frozenset(
     {"subject_id", "subject_type", "hindsight", "logged", "bot", "chosen", "estimated_probability"}
@@ -65,7 +65,7 @@ class Layout:
             else:
                 at = -1
                 if number >= 0:
-                    out[number] = min(max(float(value) - self.centre[number], -_FAR), _FAR)
+                    out[number] = min(max(float(value) - self.centre[number], -FAR), FAR)
             if at >= 0:
                 out[at] = 1.0
         return out

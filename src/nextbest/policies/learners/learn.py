@@ -23,12 +23,12 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from nextbest import registry
 from nextbest.ledger import alarms, learning
 from nextbest.ledger.learning import Cursor, Seen, Stored
 from nextbest.ledger.times import from_micros, to_micros
 from nextbest.policies.learners.linear import Lesson, Linear, LinearState
 from nextbest.policies.learners.storing import from_bytes, to_bytes, version_of
+from nextbest.policies.settings import learner_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -60,8 +60,7 @@ def settings_of(play: Play) -> Linear | None:
     """Give the settings of the play's linear learner; None when it learns otherwise."""
     if play.learner.get("name") != NAME:
         return None
-    settings = {key: value for key, value in play.learner.items() if key != "name"}
-    made: Linear = registry.make("learners", NAME, settings)
+    made: Linear = learner_of(play)
     return made
 
 

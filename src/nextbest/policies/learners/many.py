@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nextbest.policies.learners.layout import code, feature_of
+from nextbest.policies.learners.layout import FAR, code, feature_of
 from nextbest.policies.learners.shown import encode_offers
 from nextbest.policies.matrix import numbers
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nextbest.policies.learners.shown import Candidates
 
 _BLOCK = 2_048
-_FAR = 1e9
 
 
 def responses(state: LinearState, table: pa.Table, offers: Candidates) -> tuple[Numbers, Numbers]:
@@ -69,7 +68,7 @@ def _number(out: Numbers, column: pa.Array, place: int, layout: Layout) -> np.nd
     values = numbers(column)
     absent = ~np.isfinite(values)
     if place >= 0:
-        out[:, place] = np.where(absent, 0.0, np.clip(values - layout.centre[place], -_FAR, _FAR))
+        out[:, place] = np.where(absent, 0.0, np.clip(values - layout.centre[place], -FAR, FAR))
     return np.asarray(absent)
 
 
