@@ -91,7 +91,7 @@ class SafetyMachine(RuleBasedStateMachine):
         self.spent: list[tuple[datetime, float]] = []
         self.replies: dict[int, tuple[str, bytes]] = {}
         self.logged: list[Decision] = []
-        self.last = START - timedelta(days=1)
+        self.last = START - timedelta(days=365)  # nothing is logged: no time is too early
         self._publish()
         for subject in ("c0", "c1"):
             self.answer(subject=subject, allow=True)
