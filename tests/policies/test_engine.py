@@ -10,8 +10,9 @@ import pytest
 from tests.policies.conftest import NOW, subjects
 
 from nextbest.errors import UnknownNameError, UsageError
-from nextbest.ledger import chain, consent, decisions, identities, published, switches
+from nextbest.ledger import chain, consent, contacts, decisions, identities, published, switches
 from nextbest.ledger.erasure import erase
+from nextbest.ledger.times import to_micros
 from nextbest.policies.draw import fingerprints, seed_of, uniforms
 from nextbest.policies.live.ask import Ask, Offer, Offers, compact
 from nextbest.policies.live.chance import fingerprint, seed, two, uniform
@@ -253,7 +254,7 @@ def test_an_erased_person_leaves_no_decision(home: Callable[..., tuple[Engine, L
 
 
 def test_permissions_of_one_equal_those_of_many(workspace: Callable[..., Ledger], clock: Clock) -> None:
-    """Whatever was said by or about a subject, the one statement per subject answers as the gate for everybody does."""
+    """Whatever was said by or about a subject, it is answered alone and foreseen as the gate for everybody answers."""
     from nextbest.ledger.permits import Permits
 
     ledger = workspace("holdout = 0.0", regime="opt_in")
@@ -285,4 +286,36 @@ def test_permissions_of_one_equal_those_of_many(workspace: Callable[..., Ledger]
             gate = consent.gate(connection, ledger.config, purpose="marketing", channels=["email", "phone"])
             one = [permits.removed(permits.ids(p), purpose="marketing", channels=["email", "phone"]) for p in people]
             many = list(zip(gate.removed(people, "email"), gate.removed(people, "phone"), strict=True))
-            assert one == [list(pair) for pair in many]
+            permits = Permits(connection, ledger.config, ledger.secret)
+            permits.foresee(people)
+            seen = [permits.removed(permits.ids(p), purpose="marketing", channels=["email", "phone"]) for p in people]
+            assert one == seen == [list(pair) for pair in many]
+
+
+def test_contacts_are_counted_together_as_alone(workspace: Callable[..., Ledger], clock: Clock) -> None:
+    """For merged and other subjects, any channel and moment, counting for many gives what looking at each row gives."""
+    ledger = workspace("holdout = 0.0")
+    draw, now = np.random.default_rng(6), to_micros(clock())
+    people = [f"p{i}" for i in range(6)]
+    rows = [
+        (
+            str(draw.choice(people)),
+            now - int(draw.integers(0, 100)),
+            f"d{i}",
+            str(draw.choice(["email", "sms"])),
+            "p",
+            "a",
+        )
+        for i in range(200)
+    ]
+    ledger.journal.write(lambda connection: contacts.add(connection, rows))
+    identities.merge(ledger, "p0", "p1", why="same")
+    with ledger.journal.read() as connection:
+        clusters = [("p1", "p0"), *((p,) for p in people[2:])]
+        asked = [contacts.Asked(ids, now - s, c) for ids in clusters for s in (0, 50, 100) for c in ("", "email", "x")]
+        wanted = [
+            sum(who in a.ids and ts >= a.since and a.channel in ("", used) for who, ts, _, used, _, _ in rows)
+            for a in asked
+        ]
+        assert contacts.count_many(connection, asked) == wanted
+        assert sum(wanted) > 0

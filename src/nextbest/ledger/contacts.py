@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
 from nextbest.ledger.identities import cluster, merge_map
-from nextbest.ledger.statements import load
+from nextbest.ledger.statements import insert, load
 from nextbest.ledger.times import to_micros
 from nextbest.types import ANY_ITEM, NO_ACTION
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nextbest.types import Action
 
 _FILE = "decisions.sql"
+_COUNTS = msgspec.json.Decoder(dict[str, int])
 _MOMENT = pa.timestamp("us", tz="UTC")
 Row = tuple[str, int, str, str, str, str]  # subject_id, ts, decision_id, channel, play, action_id
 
@@ -39,24 +40,30 @@ def recent(connection: sqlite3.Connection, *, since: datetime) -> pa.Table:
     return pa.table(columns)
 
 
+class Asked(NamedTuple):
+    """What is counted: the contacts of one subject's ids since a moment, on a channel or ('') on all."""
+
+    ids: tuple[str, ...]
+    since: int  # microseconds
+    channel: str = ""
+
+
 def count(connection: sqlite3.Connection, subject_id: str, *, since: datetime, channel: str = "") -> int:
     """Give how often a subject (under any of its ids) was contacted since a moment, on one channel or on all."""
-    return count_of(connection, cluster(connection, subject_id), since=to_micros(since), channel=channel)
+    ids = tuple(cluster(connection, subject_id))
+    return count_many(connection, [Asked(ids, to_micros(since), channel)])[0]
 
 
-def count_of(connection: sqlite3.Connection, ids: Sequence[str], *, since: int, channel: str = "") -> int:
-    """Give the same for ids that are known, since a moment in microseconds.
-
-    Counted where they lie: the time that a busy subject takes must not grow with every contact.
-    """
-    asked = {"subjects": msgspec.json.encode(ids).decode(), "since": since, "channel": channel}
-    found: int = connection.execute(load(_FILE, "count_contacts"), asked).fetchone()[0]
-    return found
+def count_many(connection: sqlite3.Connection, asked: Sequence[Asked]) -> list[int]:
+    """Count many such contacts in one statement."""
+    found = connection.execute(load(_FILE, "count_contacts"), (msgspec.json.encode(asked).decode(),)).fetchone()[0]
+    counts = _COUNTS.decode(found)
+    return [counts[str(i)] for i in range(len(asked))]
 
 
 def add(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Remember contacts inside the transaction that logs their decisions."""
-    connection.executemany(load(_FILE, "insert_contact"), rows)
+    insert(connection, _FILE, "insert_contact", rows)
 
 
 def reaching(config: Config, play: str) -> dict[str, str]:

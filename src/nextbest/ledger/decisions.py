@@ -5,11 +5,7 @@ Single decisions are rows of the journal. A play decided for a list is a segment
 
 from __future__ import annotations
 
-import math
-import sys
-from array import array
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -17,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nextbest.errors import DataError, UnknownNameError
-from nextbest.ledger import archive, candidates, catalogue, chain, contacts
+from nextbest.ledger import archive, candidates, catalogue, chain, contacts, described
 from nextbest.ledger.identities import cluster
-from nextbest.ledger.statements import load
+from nextbest.ledger.statements import insert, load
 from nextbest.ledger.times import from_micros, to_micros
 from nextbest.types import Candidate, Decision
 
@@ -35,14 +31,6 @@ KIND = archive.DECISION
 _LATER = ("position", "action_features")  # columns that a row of the journal has besides
 _ENCODE = msgspec.json.Encoder().encode
 Row = tuple[Any, ...]  # the columns of `row_decision`, in their order
-
-
-class Described(NamedTuple):
-    """What described candidates, as served: `values` are float64, little endian, by id and name; missing is NaN."""
-
-    ids: tuple[str, ...]
-    names: tuple[str, ...]
-    values: bytes
 
 
 CANDIDATE = pa.struct(
@@ -98,7 +86,7 @@ def log_rows(connection: sqlite3.Connection, rows: Sequence[Row], reached: Seque
         return
     seq, salts = chain.add_group(connection, KIND, [(row[0], chain.packed_row(row)) for row in rows])
     places = zip(rows, salts, strict=True)
-    connection.executemany(load(_FILE, "insert"), [(*r, seq, place, salt) for place, (r, salt) in enumerate(places)])
+    insert(connection, _FILE, "insert", [(*r, seq, place, salt) for place, (r, salt) in enumerate(places)])
     if reached:
         contacts.add(connection, reached)
 
@@ -110,8 +98,8 @@ def get(ledger: Ledger, decision_id: str) -> Decision:
         paths = [ledger.path / s.path for s in catalogue.segments(connection, KIND)] if row is None else []
     if row is not None:
         values = dict(zip((*DECISION_SCHEMA.names, *_LATER), row, strict=True))
-        described = by_action(table_of(values["action_features"]))
-        values |= {"candidates": candidates.unpacked(values["candidates"]), "action_features": described}
+        features = described.by_action(described.read(values["action_features"]))
+        values |= {"candidates": candidates.unpacked(values["candidates"]), "action_features": features}
         values["ts"] = from_micros(values["ts"])
         return _decision(values | {"position": values["position"] or 1})
     for path in paths:
@@ -165,7 +153,7 @@ def _row(d: Decision) -> Row:
         features=d.features,
         versions=(int(d.consent_version), d.policy_version, d.model_versions),
         told=(d.reason, d.degraded, int(d.latency_us)),
-        placed=(d.position, described(d.action_features)),
+        placed=(d.position, described.of_features(d.action_features)),
     )
 
 
@@ -178,7 +166,7 @@ def row(
     features: Mapping[str, Any],
     versions: tuple[int, str, Mapping[str, str]],
     told: tuple[str, bool, int],
-    placed: tuple[int, Described | None] = (1, None),
+    placed: tuple[int, described.Described | None] = (1, None),
 ) -> Row:
     """Give the stored row; `shown` are its candidates (`candidates.packed`), the rest goes by name.
 
@@ -200,71 +188,12 @@ def row(
         int(degraded),
         latency,
         None if position == 1 else position,
-        None if table is None or not table.names else _packed(table),
+        described.stored(table),
     )
 
 
 def _json(value: object) -> str:
     return _ENCODE(value).decode()
-
-
-def described(features: Mapping[str, Mapping[str, Any]]) -> Described | None:
-    """Give the features of actions as a table; a text is a name of its own (`colour=red`), as in a request."""
-    if not features:
-        return None
-    names: dict[str, int] = {}
-    cells = [
-        (
-            i,
-            names.setdefault(f"{n}={v}" if isinstance(v, str) else n, len(names)),
-            1.0 if isinstance(v, str) else float(v),
-        )
-        for i, values in enumerate(features.values())
-        for n, v in values.items()
-        if v is not None
-    ]
-    flat = array("d", [math.nan]) * (len(features) * len(names))
-    for i, column, number in cells:
-        flat[i * len(names) + column] = number
-    return Described(tuple(features), tuple(names), _little(flat))
-
-
-def by_action(table: Described | None) -> dict[str, dict[str, float]]:
-    """Give a table as numbers by action and name, without what is missing."""
-    if table is None or not table.ids:
-        return {}
-    flat, width = array("d", table.values), len(table.names)
-    if sys.byteorder == "big":
-        flat.byteswap()
-    rows = (flat[i * width : (i + 1) * width] for i in range(len(table.ids)))
-    return {
-        action: {n: v for n, v in zip(table.names, values, strict=True) if not math.isnan(v)}
-        for action, values in zip(table.ids, rows, strict=True)
-    }
-
-
-def table_of(stored: bytes | None) -> Described | None:
-    """Give the table that a stored row holds of its candidates' features, None where it holds none."""
-    if stored is None:
-        return None
-    head, _, values = stored.partition(b"\n")
-    ids, names = msgspec.json.decode(head, type=tuple[tuple[str, ...], tuple[str, ...]])
-    return Described(ids, names, values)
-
-
-def _packed(table: Described) -> bytes:
-    return _head(table.ids, table.names) + table.values
-
-
-@lru_cache(maxsize=64)  # a page asks for the same items again and again
-def _head(ids: tuple[str, ...], names: tuple[str, ...]) -> bytes:
-    return _ENCODE((ids, names)) + b"\n"
-
-
-def _little(flat: array[float]) -> bytes:
-    if sys.byteorder == "big":
-        flat.byteswap()
-    return flat.tobytes()
 
 
 def _contacts(ledger: Ledger, decisions: Sequence[Decision]) -> list[contacts.Row]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nextbest.ledger import alarms, catalogue, identities
-from nextbest.ledger.decisions import by_action, table_of
+from nextbest.ledger.described import by_action, read
 from nextbest.ledger.kinds import EVENTS
 from nextbest.ledger.outcomes import EARLY
 from nextbest.ledger.statements import load
@@ -214,6 +214,6 @@ def _seen(row: tuple[Any, ...]) -> Seen:
         action_id,
         msgspec.json.decode(context),
         msgspec.json.decode(features),
-        by_action(table_of(described)).get(action_id, {}),
+        by_action(read(described)).get(action_id, {}),
         arm,
     )

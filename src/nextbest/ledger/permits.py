@@ -1,7 +1,8 @@
 """May we, for one subject after the other, inside the transaction that logs: the same answers as `gate.removed`.
 
 A `Permits` lasts for one write transaction. What holds for everybody (is anybody merged, suppressed, erased?) is read
-once; a subject then costs one statement where nothing of that is so.
+once, and so are the answers and contacts of many subjects where they are foreseen: every statement is a moment in which
+another thread may run, and this one waits for it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from nextbest.ledger.statements import load
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from nextbest.config import Config
+    from nextbest.ledger.contacts import Asked
 
 _FILE = "consent.sql"
+_ANSWERS = msgspec.json.Decoder(list[Answer])
 
 
 class Permits:
@@ -31,44 +34,71 @@ class Permits:
         self._connection, self._secret = connection, secret
         self._regime = config.consent.regime
         self._merged, self._suppressed, self._erased = connection.execute(load(_FILE, "anybody")).fetchone()
+        self._ids: dict[str, tuple[str, ...]] = {}
+        self._answers: dict[str, list[Answer]] = {}
+        self._counts: dict[Asked, int] = {}
         self.version: int = connection.execute(load(_FILE, "version")).fetchone()[0]
 
-    def ids(self, subject_id: str) -> list[str]:
-        """Give every id of a subject, the canonical one first."""
-        return cluster(self._connection, subject_id) if self._merged else [subject_id]
+    def foresee(self, subject_ids: Iterable[str]) -> None:
+        """Read together what will be asked of many subjects."""
+        self._read([one for subject_id in dict.fromkeys(subject_ids) for one in self.ids(subject_id)])
 
-    def removed(self, ids: list[str], *, purpose: str, channels: Iterable[str]) -> list[str | None]:
+    def foresee_contacts(self, asked: Iterable[Asked]) -> None:
+        """Count together what will be asked of many subjects."""
+        fresh = [one for one in dict.fromkeys(asked) if one not in self._counts]
+        if fresh:
+            self._counts.update(zip(fresh, contacts.count_many(self._connection, fresh), strict=True))
+
+    def ids(self, subject_id: str) -> tuple[str, ...]:
+        """Give every id of a subject, the canonical one first."""
+        if not self._merged:
+            return (subject_id,)
+        if subject_id not in self._ids:
+            self._ids[subject_id] = tuple(cluster(self._connection, subject_id))
+        return self._ids[subject_id]
+
+    def removed(self, ids: Sequence[str], *, purpose: str, channels: Iterable[str]) -> list[str | None]:
         """Give per channel None when a contact is allowed now, else the rule that removes it."""
         everywhere = self._everywhere(ids)
         if everywhere is not None:
             return [everywhere for _ in channels]
-        rows = self._answers(ids, purpose)
+        rows = self._of(ids, purpose)
         return [verdict([a for a in rows if a.channel in (channel, ANY)], self._regime) for channel in channels]
 
-    def agreed(self, ids: list[str], *, purpose: str, channels: Iterable[str]) -> bool:
+    def agreed(self, ids: Sequence[str], *, purpose: str, channels: Iterable[str]) -> bool:
         """Say whether a subject has said yes to any of the channels, so that it would count where silence is a no."""
-        rows = self._answers(ids, purpose)
+        rows = self._of(ids, purpose)
         return any(verdict([a for a in rows if a.channel in (c, ANY)], "opt_in") is None for c in channels)
 
-    def _answers(self, ids: list[str], purpose: str) -> list[Answer]:
-        rows: list[Answer] = []
-        for one in ids:
-            rows += [Answer(*row) for row in self._connection.execute(load(_FILE, "latest_of_one"), (one, purpose))]
-        return rows
+    def contacts(self, asked: Asked) -> int:
+        """Give how often a subject was contacted."""
+        self.foresee_contacts((asked,))
+        return self._counts[asked]
 
-    def contacts(self, ids: list[str], *, since: int, channel: str = "") -> int:
-        """Give how often a subject was contacted since a moment (microseconds), on one channel or on all."""
-        return contacts.count_of(self._connection, ids, since=since, channel=channel)
+    def _of(self, ids: Sequence[str], purpose: str) -> list[Answer]:
+        self._read([one for one in ids if one not in self._answers])
+        return [a for one in ids for a in self._answers[one] if a.purpose in (purpose, ANY)]
 
-    def _everywhere(self, ids: list[str]) -> str | None:
+    def _read(self, ids: Sequence[str]) -> None:
+        if not ids:
+            return
+        found = self._connection.execute(load(_FILE, "latest_of_many"), (_json(ids),)).fetchone()[0]
+        self._answers |= {one: [] for one in ids}
+        for answer in _ANSWERS.decode(found):
+            self._answers[answer.subject_id].append(answer)
+
+    def _everywhere(self, ids: Sequence[str]) -> str | None:
         """Give the rule that forbids every channel."""
         if self._erased:
             asked = {"digests": digests(self._secret, ids)}
             if self._connection.execute(load(_FILE, "erased_any"), asked).fetchone():
                 return "consent:erased"
         if self._suppressed:
-            subjects = msgspec.json.encode(ids).decode()
-            asked = {"digests": digests(self._secret, map(normalise, ids)), "subjects": subjects}
+            asked = {"digests": digests(self._secret, map(normalise, ids)), "subjects": _json(ids)}
             if self._connection.execute(load(_FILE, "suppressed_any"), asked).fetchone():
                 return "suppressed"
         return None
+
+
+def _json(ids: Sequence[str]) -> str:
+    return msgspec.json.encode(ids).decode()

@@ -8,7 +8,13 @@ from __future__ import annotations
 import sqlite3
 from functools import cache
 from importlib.resources import files
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MOST_AT_ONCE = 64  # rows of one statement; SQLite takes 32,766 values
 _SQL = files("nextbest.ledger").joinpath("sql")
 _NAME = "-- name:"
 
@@ -17,6 +23,27 @@ _NAME = "-- name:"
 def load(file: str, name: str) -> str:
     """Give the statement of that name in a file under `ledger/sql/`; KeyError when there is none."""
     return _named(file)[name]
+
+
+def insert(connection: sqlite3.Connection, file: str, name: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Run the insertion of one row for many, in as few steps as powers of two allow.
+
+    Between two steps another thread of the program may run, and this one waits for it: `executemany` takes a step per
+    row. Powers of two, because SQLite prepares every number of rows by itself, and keeps few.
+    """
+    left = iter(rows)
+    while some := list(islice(left, MOST_AT_ONCE)):
+        begin = 0
+        while begin < len(some):
+            end = begin + (1 << (len(some) - begin).bit_length() - 1)
+            connection.execute(_repeated(file, name, end - begin), tuple(chain.from_iterable(some[begin:end])))
+            begin = end
+
+
+@cache
+def _repeated(file: str, name: str, times: int) -> str:
+    head, values, row = load(file, name).rpartition("VALUES ")
+    return head + values + ", ".join([row] * times)
 
 
 @cache

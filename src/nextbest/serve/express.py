@@ -114,11 +114,10 @@ class Express:
         started = time.perf_counter()
         try:
             head = _head(scope["headers"])
-            raw = await _read(receive)
-            body = _parse(raw)
-            if head.gpc and self._service.ledger.config.consent.gpc == "record":
-                await self._heed(scope[WHO], body.subject_id)
-            found = await self._decided(_ask(body, head, self._ids()), head, raw, scope[WHO].name)
+            ask, key, request = self._asked(await _read(receive), head, scope[WHO].name)
+            if ask.gpc and self._service.ledger.config.consent.gpc == "record":
+                await self._heed(scope[WHO], ask.subject_id)
+            found = await self._decided(ask, key, request)
         except Refusal as refusal:
             return refused(refusal)
         except NextbestError as error:
@@ -127,17 +126,25 @@ class Express:
             return found
         first = found[0]
         seconds = time.perf_counter() - started
-        self._service.metrics.decision(arm=first.arm, mode=body.mode, degraded=first.degraded, seconds=seconds)
+        self._service.metrics.decision(arm=first.arm, mode=ask.mode, degraded=first.degraded, seconds=seconds)
         return self._encoded(found)
 
-    async def _decided(self, ask: deciding.Ask, head: Head, raw: bytes, who: str) -> Sequence[deciding.Made] | bytes:
+    def _asked(self, raw: bytes, head: Head, who: str) -> tuple[deciding.Ask, str, str]:
+        """Give the request as it is decided, with what its idempotency key and body are known by.
+
+        What was parsed ends here: thousands of numbers that lie about until the commit would push the others' out of
+        the cache.
+        """
+        ask = _ask(_parse(raw), head, self._ids())
+        if head.key is None:
+            return ask, "", ""
+        return ask, *deciding.keyed(self._service.ledger, f"{who}\n{PATH}\n{head.key}", raw)
+
+    async def _decided(self, ask: deciding.Ask, key: str, request: str) -> Sequence[deciding.Made] | bytes:
         """Give the decisions once they are durable, or the reply that an idempotency key had before.
 
         A fault of a model or a store is no error of the server: the answer is what the fail-safe table says.
         """
-        key, request = ("", "")
-        if head.key is not None:
-            key, request = deciding.keyed(self._service.ledger, f"{who}\n{PATH}\n{head.key}", raw)
         proposal, wanted, begun = None, None, asyncio.get_running_loop().time()
         try:
             proposal = await self._proposed(ask)

@@ -46,9 +46,11 @@ GROUP BY subject_id, purpose, channel;
 SELECT allowed FROM consent
 WHERE subject_id = :subject_id AND purpose = :purpose AND channel = :channel ORDER BY version DESC LIMIT 1;
 
--- name: latest_of_one
-SELECT subject_id, purpose, channel, allowed, max(version) AS version FROM consent
-WHERE subject_id = ?1 AND purpose IN (?2, '*') GROUP BY purpose, channel;
+-- name: latest_of_many
+SELECT json_group_array(json_array(subject_id, purpose, channel, allowed, version)) FROM (
+  SELECT subject_id, purpose, channel, allowed, max(version) AS version FROM consent
+  WHERE subject_id IN (SELECT value FROM json_each(?)) GROUP BY subject_id, purpose, channel
+);
 
 -- name: anybody
 SELECT EXISTS (SELECT 1 FROM merge WHERE undone_ts IS NULL), EXISTS (SELECT 1 FROM suppression), EXISTS (SELECT 1 FROM erased);

@@ -22,8 +22,11 @@ INSERT OR IGNORE INTO contact (subject_id, ts, decision_id, channel, play, actio
 SELECT subject_id, ts, channel, play, action_id FROM contact WHERE ts >= ? ORDER BY ts, subject_id, decision_id;
 
 -- name: count_contacts
-SELECT count(*) FROM contact
-WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND ts >= :since AND (:channel = '' OR channel = :channel);
+SELECT json_group_object(asked.key, (
+  SELECT count(*) FROM contact
+  WHERE subject_id IN (SELECT value FROM json_each(asked.value -> 0))
+  AND ts >= asked.value ->> 1 AND asked.value ->> 2 IN ('', channel)
+)) FROM json_each(?) AS asked;
 
 -- name: insert_feedback
 INSERT INTO feedback (feedback_id, decision_id, verdict, action_id, by, note, ts) VALUES (?, ?, ?, ?, ?, ?, ?);

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from nextbest.errors import DataError, UsageError, unknown
-from nextbest.ledger import contacts, decisions, spent
+from nextbest.ledger import contacts, described, spent
 from nextbest.policies.live.limits import CEILING, CHANGE, FLOOR, amount_of, is_bounded, outside
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def approve(ledger: Ledger, play: str, action_id: str, *, amount: float, by: str
 
 def decided_amount(connection: sqlite3.Connection, decision_id: str, action_id: str) -> float | None:
     """Give the amount that came with a decision's action; None where it had none of its own."""
-    described, context = spent.decided(connection, decision_id)
-    own = decisions.by_action(decisions.table_of(described)).get(action_id, {}).get("amount")
+    table, context = spent.decided(connection, decision_id)
+    own = described.by_action(described.read(table)).get(action_id, {}).get("amount")
     found = (msgspec.json.decode(context) if context else {}).get("amount", own)
     return float(found) if isinstance(found, int | float) else None
 

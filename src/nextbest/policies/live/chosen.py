@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from nextbest.ledger import candidates, decisions
+from nextbest.ledger import candidates, decisions, described
 from nextbest.types import Decision
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nextbest.policies.draw import Numbers
-    from nextbest.policies.live.ask import Offers
     from nextbest.policies.live.menu import Menu
     from nextbest.policies.live.proposal import Ranks
     from nextbest.types import Arm, Candidate, Mode
@@ -47,7 +46,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     seed: int
     context: Mapping[str, Any]
     features: Mapping[str, Any]
-    offers: Offers | None
+    table: described.Described | None
     consent_version: int
     policy_version: str
     model_versions: Mapping[str, str]
@@ -91,7 +90,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             request_id=self.request_id,
             context=dict(self.context),
             features=dict(self.features),
-            action_features={} if self.offers is None else decisions.by_action(self.table()),
+            action_features=described.by_action(self.table),
             position=self.position,
             seed=self.seed,
             consent_version=self.consent_version,
@@ -106,13 +105,6 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Give every candidate with what removed it, its worth and its probability."""
         return candidates.unpacked(self._packed())
 
-    def table(self) -> decisions.Described:
-        """Give what described the candidates, as served."""
-        offers = self.offers
-        if offers is None:
-            return decisions.Described((), (), b"")
-        return decisions.Described(offers.ids, offers.names, little(offers.values))
-
     def row(self) -> decisions.Row:
         """Give the row of the log."""
         return decisions.row(
@@ -123,7 +115,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             features=self.features,
             versions=(self.consent_version, self.policy_version, self.model_versions),
             told=(self.reason, self.degraded, self.latency_us),
-            placed=(self.position, None if self.offers is None else self.table()),
+            placed=(self.position, self.table),
         )
 
     def _packed(self) -> bytes:

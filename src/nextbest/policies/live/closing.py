@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nextbest.errors import LedgerError
 from nextbest.ledger import alarms, faults, spent, switches
 from nextbest.ledger.backup import RESTORING
+from nextbest.ledger.contacts import Asked
 from nextbest.ledger.permits import Permits
 from nextbest.ledger.times import to_micros
 from nextbest.policies.gates import CAPS_UNREADABLE, CONSENT_UNREADABLE, GPC, KILL_SWITCH, OUTBOX, cap_rule
@@ -21,7 +22,7 @@ from nextbest.policies.pacer import Paces
 from nextbest.types import NO_ACTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from nextbest.ledger import Ledger
@@ -63,6 +64,19 @@ class Group:
             return Permits(self.connection, self.ledger.config, self.ledger.secret)
         except (sqlite3.Error, LedgerError):
             return None
+
+    def foresee(self, proposals: Sequence[Proposal]) -> None:
+        """Read together what will be asked of all; what cannot be read then is asked one by one, and says no."""
+        inside = [p for p in proposals if p.inside and (p.compiled.consents or p.compiled.caps)]
+        if self.permits is None or len(inside) < 2:
+            return
+        try:
+            self.permits.foresee(p.known.subject_id for p in inside)
+            self.permits.foresee_contacts(
+                _asked(p, cap, self.permits.ids(p.known.subject_id)) for p in inside for cap, _ in p.compiled.caps
+            )
+        except (sqlite3.Error, LedgerError):
+            return
 
     def readable(self) -> Permits:
         """Give the permissions; raises `LedgerError` when they could not be read."""
@@ -157,13 +171,13 @@ def stop_items(group: Group, proposal: Proposal, removed: list[str | None]) -> N
             removed[i] = KILL_SWITCH
 
 
-def _permissions(group: Group, proposal: Proposal, rules: list[str | None]) -> list[str] | None:
+def _permissions(group: Group, proposal: Proposal, rules: list[str | None]) -> tuple[str, ...] | None:
     """Ask once per channel, and give every id of the subject; what cannot be read forbids it."""
     compiled = proposal.compiled
     channels = [channel for channel, _ in compiled.consents]
     if not channels:
         return None
-    ids: list[str] | None = None
+    ids: tuple[str, ...] | None = None
     try:
         permits = group.readable()
         ids = permits.ids(proposal.known.subject_id)
@@ -181,7 +195,7 @@ def _permissions(group: Group, proposal: Proposal, rules: list[str | None]) -> l
     return ids
 
 
-def _agreed(group: Group, ids: list[str], proposal: Proposal, found: list[str | None]) -> bool:
+def _agreed(group: Group, ids: tuple[str, ...], proposal: Proposal, found: list[str | None]) -> bool:
     """Say whether a contact that the browser objects to was agreed to: a yes on record, not only a lack of a no."""
     channels = [c for (c, _), rule in zip(proposal.compiled.consents, found, strict=True) if rule is None]
     if not channels:
@@ -192,18 +206,17 @@ def _agreed(group: Group, ids: list[str], proposal: Proposal, found: list[str | 
         return False
 
 
-def close_caps(group: Group, proposal: Proposal, rules: list[str | None], ids: list[str] | None) -> None:
+def close_caps(group: Group, proposal: Proposal, rules: list[str | None], ids: tuple[str, ...] | None) -> None:
     """Remove contacts of who was contacted often enough; a count that cannot be read says no."""
     caps = [(cap, [i for i in positions if rules[i] is None]) for cap, positions in proposal.compiled.caps]
     caps = [(cap, positions) for cap, positions in caps if positions]
     if not caps:
         return
-    now = to_micros(proposal.ts)
     try:
         permits = group.readable()
         known = permits.ids(proposal.known.subject_id) if ids is None else ids
         faults.at("caps", known)
-        counts = [_contacts(group, permits, known, cap, now - cap.days * _DAY) for cap, _ in caps]
+        counts = [_contacts(group, permits, _asked(proposal, cap, known)) for cap, _ in caps]
     except (sqlite3.Error, LedgerError):
         for _, positions in caps:
             for i in positions:
@@ -215,8 +228,12 @@ def close_caps(group: Group, proposal: Proposal, rules: list[str | None], ids: l
                 rules[i] = rules[i] or cap_rule(cap)
 
 
-def _contacts(group: Group, permits: Permits, ids: list[str], cap: Cap, since: int) -> int:
+def _asked(proposal: Proposal, cap: Cap, ids: tuple[str, ...]) -> Asked:
+    return Asked(ids, to_micros(proposal.ts) - cap.days * _DAY, cap.channel)
+
+
+def _contacts(group: Group, permits: Permits, asked: Asked) -> int:
     """Count the contacts that a cap counts: those on record, and those that this group has made."""
-    made = group.made.get(ids[0], ())
-    own = sum(1 for ts, used in made if ts >= since and cap.channel in ("", used))
-    return permits.contacts(ids, since=since, channel=cap.channel) + own
+    made = group.made.get(asked.ids[0], ())
+    own = sum(1 for ts, used in made if ts >= asked.since and asked.channel in ("", used))
+    return permits.contacts(asked) + own

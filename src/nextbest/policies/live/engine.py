@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from nextbest.errors import LedgerError, UsageError, unknown
 from nextbest.ledger import decisions, faults, spent
+from nextbest.ledger.described import pack
 from nextbest.ledger.rereading import Rereading
 from nextbest.ledger.workspace import new_id
 from nextbest.policies.choose import POLICY_FAULTS
@@ -114,9 +115,8 @@ class Engine:
             compiled=compiled,
             known=about,
             shown=shown,
-            offers=offers,
-            names=names,
-            values=values,
+            table=None if offers is None or not offers.names else pack(offers.ids, offers.names, offers.values),
+            amounts=values[:, names.index("amount")].copy() if "amount" in names else None,
             row=row,
             ranks=worth,
             early=early,
@@ -134,6 +134,7 @@ class Engine:
     def settle(self, connection: sqlite3.Connection, proposals: Sequence[Proposal]) -> list[tuple[Chosen, ...]]:
         """Give the decided positions per proposal, logged and chained, inside the caller's write transaction."""
         group = Group(self.ledger, connection, self._watch, outlets=self._outlets)
+        group.foresee(proposals)
         made = [settle_one(group, proposal) for proposal in proposals]
         faults.at("log", made)
         rows = [chosen.row() for slate in made for chosen in slate if chosen.mode != "replay"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nextbest.ledger import Ledger
+    from nextbest.ledger.described import Described
     from nextbest.policies.draw import Numbers
     from nextbest.policies.live.ask import Ask, Offers
     from nextbest.policies.live.compiled import Compiled
@@ -46,16 +47,16 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One request, ranked: what is left to do needs the transaction.
 
     `early`, `late` hold the removing rule per declared action of the gates that come before and after caps; `removed`
-    that per candidate. `told` holds the answers of a policy that is not ours, asked before the transaction.
+    that per candidate. `table` is what described the candidates, `amounts` their own amounts. `told` holds the answers
+    of a policy that is not ours, asked before the transaction.
     """
 
     ask: Ask
     compiled: Compiled
     known: Known
     shown: Menu
-    offers: Offers | None
-    names: tuple[str, ...]
-    values: Numbers | None
+    table: Described | None
+    amounts: Numbers | None
     row: Mapping[str, Any]
     ranks: Ranks
     early: tuple[str | None, ...]

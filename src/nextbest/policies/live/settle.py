@@ -80,8 +80,8 @@ def _amount(proposal: Proposal, at: int, fallen: Fallen | None) -> float | None:
     if fallen is not None and at in fallen.amounts:
         return fallen.amounts[at]
     action = proposal.compiled.actions[proposal.shown.kinds[at]]
-    if proposal.values is not None and "amount" in proposal.names:
-        given = float(proposal.values[at, proposal.names.index("amount")])
+    if proposal.amounts is not None:
+        given = float(proposal.amounts[at])
         return action.amount if np.isnan(given) else given
     return amount_of(action, {})
 
@@ -201,7 +201,7 @@ class _Slate(msgspec.Struct, frozen=True):
             seed=key,
             context=self._context(),
             features=proposal.known.features,
-            offers=proposal.offers,
+            table=proposal.table,
             consent_version=permits.version if permits is not None else 0,
             policy_version=proposal.version,
             model_versions=models,
