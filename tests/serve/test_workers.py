@@ -52,12 +52,12 @@ def served(made_shop: Path, tmp_path: Path) -> Iterator[tuple[str, str, Path, su
         parent.wait()
 
 
-def wait_for(done: Callable[[], bool]) -> None:
-    """Wait up to 30 s."""
+def in_time(done: Callable[[], bool]) -> bool:
+    """Say whether something comes true within 30 s; waits for it."""
     until = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < until
+    while not (came := done()) and time.monotonic() < until:
         time.sleep(0.05)
+    return came
 
 
 def children(parent: int) -> list[int]:
@@ -87,7 +87,7 @@ def test_two_workers_are_one_service(served: tuple[str, str, Path, subprocess.Po
     """Decisions of both are in one log, counters add up, a killed worker is replaced, and all stop together."""
     url, key, folder, parent = served
     headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
-    wait_for(lambda: len(children(parent.pid)) == 2 and alive(url))
+    assert in_time(lambda: len(children(parent.pid)) == 2 and alive(url))
 
     def ask(i: int) -> str:
         body = {"play": "win_back", "subject_id": f"c{i % 10}"}
@@ -101,13 +101,13 @@ def test_two_workers_are_one_service(served: tuple[str, str, Path, subprocess.Po
         found = DECIDED.search(httpx2.get(f"{url}/metrics", headers=headers, timeout=30).text)
         return int(found[1]) if found else 0
 
-    wait_for(lambda: counted() == 40)
+    assert in_time(lambda: counted() == 40)
     cookie = httpx2.get(f"{url}/", params={"token": TOKEN}, timeout=30).cookies
     assert {httpx2.get(f"{url}/ready", cookies=cookie, timeout=30).status_code for _ in range(20)} == {200}
     victim, other = children(parent.pid)
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: len(set(children(parent.pid)) - {victim, other}) == 1)
-    wait_for(lambda: alive(url))
+    assert in_time(lambda: len(set(children(parent.pid)) - {victim, other}) == 1)
+    assert in_time(lambda: alive(url))
     parent.send_signal(signal.SIGTERM)
     assert parent.wait(30) == 0
     assert not alive(url)
@@ -121,10 +121,10 @@ def test_two_workers_are_one_service(served: tuple[str, str, Path, subprocess.Po
 def test_workers_do_not_outlive_their_parent(served: tuple[str, str, Path, subprocess.Popen[bytes]]) -> None:
     """When the parent is killed, its workers stop by themselves."""
     url, _, _, parent = served
-    wait_for(lambda: len(children(parent.pid)) == 2 and alive(url))
+    assert in_time(lambda: len(children(parent.pid)) == 2 and alive(url))
     workers = children(parent.pid)
     parent.kill()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert in_time(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_counters_of_workers_add_up(tmp_path: Path) -> None:
 def test_a_revoked_key_ends_at_every_worker(served: tuple[str, str, Path, subprocess.Popen[bytes]]) -> None:
     """A second after a key is revoked no worker takes it, on however many connections it comes."""
     url, key, folder, parent = served
-    wait_for(lambda: alive(url) and len(children(parent.pid)) == 2)
+    assert in_time(lambda: alive(url) and len(children(parent.pid)) == 2)
     headers = {"Authorization": f"Bearer {key}"}
     body = {"play": "win_back", "subject_id": "c2"}
 
@@ -171,7 +171,7 @@ def test_a_revoked_key_ends_at_every_worker(served: tuple[str, str, Path, subpro
         }
         return decided | {httpx2.get(f"{url}/v1/stops", headers=headers, timeout=10).status_code for _ in range(10)}
 
-    wait_for(lambda: statuses() == {200})
+    assert in_time(lambda: statuses() == {200})
     with operations.open(folder) as opened:
         operations.revoke_key(opened, operations.list_keys(opened)[-1].key_id)
     time.sleep(1)
