@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.channels.sink import Sink
+from tests.clocks import Clock
 
 from nextbest.channels.csv import Csv, read_csv
 from nextbest.channels.dispatch import LONGEST_WAIT_S, dispatch, wait
@@ -29,19 +30,10 @@ NOW = datetime(2026, 3, 2, 11, tzinfo=UTC)
 ACTIONS = '[{ id = "mail", channel = "email", assumed_log_odds = 0.5, text = "=Hello" }]'
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     """Give a clock that stands."""
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

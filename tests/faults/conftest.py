@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.clocks import Clock
 
 from nextbest.ledger import create, published
 from nextbest.policies.live.engine import Engine
@@ -38,20 +39,6 @@ def play_text(kind: str, more: str = "") -> str:
     )
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, **span: float) -> None:
-        """Move the clock on."""
-        self.now += timedelta(**span)
-
-
 @dataclass
 class FakeState:
     """A model whose answer a test replaces; sound, it likes `a` best."""
@@ -78,7 +65,7 @@ class Place:
 @pytest.fixture
 def clock() -> Clock:
     """Give a clock that stands at noon."""
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

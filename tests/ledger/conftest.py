@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.ledger.makers import CONFIG, Clock
+from tests.clocks import Clock
+from tests.ledger.makers import CONFIG, NOW
 
 from nextbest.ledger import Ledger, create
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def clock() -> Clock:
     """Give a clock that stands at 2026-03-01 12:00 UTC."""
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from nextbest.types import Candidate, Decision
@@ -17,20 +17,6 @@ actions = [
   { id = "banner", channel = "web", class = "content" },
 ]
 """
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, **span: float) -> None:
-        """Move the clock on."""
-        self.now += timedelta(**span)
 
 
 def event(i: int | str, **changes: Any) -> dict[str, Any]:

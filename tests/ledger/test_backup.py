@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from tests.ledger.makers import CONFIG, NOW, Clock, decision, event
+from tests.ledger.makers import CONFIG, NOW, decision, event
 
 from nextbest import operations
 from nextbest.errors import IntegrityError, LedgerError, NextbestError
@@ -33,6 +33,8 @@ from nextbest.ledger import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.clocks import Clock
 
 
 def orders(*subjects: str) -> pa.Table:

@@ -20,7 +20,7 @@ from nextbest.ledger.statements import script
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.ledger.makers import Clock
+    from tests.clocks import Clock
 
     from nextbest.ledger import Ledger
     from nextbest.ledger.mapping import Loaded

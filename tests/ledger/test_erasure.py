@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.ledger.makers import NOW, Clock, decision, event
+from tests.ledger.makers import NOW, decision, event
 
 from nextbest.ledger import (
     Ledger,
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from tests.clocks import Clock
 
 PERSON = "cnrysubject"
 SECOND = "crm:cnrysecond"  # the same person under another id

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from tests.ledger.makers import CONFIG, NOW, Clock
+from tests.clocks import Clock
+from tests.ledger.makers import CONFIG, NOW
 
 from nextbest.errors import DataError
 from nextbest.ledger import analysis, create
@@ -136,7 +137,7 @@ def test_both_readers_give_the_same(ledger: Ledger, tmp_path: Path) -> None:
     lines = [f'c{i},2025-01-05 10:{i:02}:00,"{i},5 €",{i}\n' for i in range(60)]
     quick = load(ledger, tmp_path, "who,when,total,order\n" + "".join(lines), ORDERS)
     rows = stored(ledger, "order", "subject_id", "ts", "revenue", "event_id")
-    with create(tmp_path / "other", config_text=CONFIG, clock=Clock()) as other:
+    with create(tmp_path / "other", config_text=CONFIG, clock=Clock(NOW)) as other:
         careful = load(other, tmp_path, "who,when,total,order\n" + "".join(lines) + "one,two\n", ORDERS)
         assert stored(other, "order", "subject_id", "ts", "revenue", "event_id") == rows
     assert (quick.rows_accepted, careful.rows_accepted, careful.rows_rejected) == (60, 60, 1)
@@ -299,7 +300,7 @@ def test_local_times_are_those_of_the_workspace(tmp_path: Path) -> None:
     """A time without an offset is read in the workspace's zone, through the hour that summer time skips."""
     config = CONFIG.replace('name = "acme"', 'name = "acme"\ntimezone = "Europe/Berlin"')
     text = "who,when,total,order\nc1,2025-01-05 12:00:00,1,1\nc1,2025-07-05 12:00:00,1,2\nc1,2025-03-30 02:30:00,1,3\n"
-    with create(tmp_path / "berlin", config_text=config, clock=Clock()) as ledger:
+    with create(tmp_path / "berlin", config_text=config, clock=Clock(NOW)) as ledger:
         assert load(ledger, tmp_path, text, ORDERS).rows_rejected == 0
         moments = [ts.strftime("%d.%m. %H:%M") for _, ts in stored(ledger, "order", "order_id", "ts")]
     assert moments[:2] == ["05.01. 11:00", "05.07. 10:00"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.ledger.makers import Clock
+    from tests.clocks import Clock
 
 
 def _add(name: str, value: int = 1) -> Callable[[sqlite3.Connection], int]:

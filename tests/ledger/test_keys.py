@@ -13,7 +13,7 @@ from nextbest.errors import ConflictError, DataError, UnknownNameError, UsageErr
 from nextbest.ledger import chain, idempotency, keys, published
 
 if TYPE_CHECKING:
-    from tests.ledger.makers import Clock
+    from tests.clocks import Clock
 
     from nextbest.ledger import Ledger
 

@@ -12,7 +12,7 @@ from nextbest.errors import DataError, UnknownNameError
 from nextbest.ledger import chain, consent, outbox, switches
 
 if TYPE_CHECKING:
-    from tests.ledger.makers import Clock
+    from tests.clocks import Clock
 
     from nextbest.ledger import Ledger
 

@@ -7,7 +7,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.ledger.makers import CONFIG, NOW, Clock, decision
+from tests.clocks import Clock
+from tests.ledger.makers import CONFIG, NOW, decision
 
 from nextbest.ledger import analysis, candidates, chain, create, decisions, erasure, open_ledger
 from nextbest.ledger.statements import script
@@ -38,7 +39,7 @@ def old_row(i: int) -> tuple[Any, ...]:
 @pytest.fixture
 def upgraded(tmp_path: Path) -> Iterator[Ledger]:
     """Give a workspace whose journal was written at the second schema: three decisions, each with a link of its own."""
-    with create(tmp_path / "acme", config_text=CONFIG, clock=Clock()):
+    with create(tmp_path / "acme", config_text=CONFIG, clock=Clock(NOW)):
         pass
     file = tmp_path / "acme" / JOURNAL
     for part in (file, *tmp_path.glob(f"acme/{JOURNAL}-*")):
@@ -51,7 +52,7 @@ def upgraded(tmp_path: Path) -> Iterator[Ledger]:
         connection.execute(f"INSERT INTO decision VALUES ({', '.join('?' * 19)})", old_row(i))
         chain.add(connection, "decision", f"d{i}", chain.row_bytes(old_row(i)))
     connection.close()
-    with open_ledger(tmp_path / "acme", clock=Clock()) as ledger:
+    with open_ledger(tmp_path / "acme", clock=Clock(NOW)) as ledger:
         yield ledger
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.clocks import Clock
 
 from nextbest.ledger import create
 
@@ -27,20 +28,10 @@ ACTIONS = """[
 ]"""
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     """Give a clock that stands at a Monday noon in Berlin."""
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.policies.conftest import Clock
+    from tests.clocks import Clock
 
     from nextbest.ledger import Ledger
 

@@ -18,7 +18,7 @@ from nextbest.policies.decide import decide_bulk, decide_one
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.policies.conftest import Clock
+    from tests.clocks import Clock
 
     from nextbest.ledger import Ledger
     from nextbest.types import Decision

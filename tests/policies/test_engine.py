@@ -22,7 +22,7 @@ from nextbest.types import NO_ACTION
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.policies.conftest import Clock
+    from tests.clocks import Clock
 
     from nextbest.ledger import Ledger
     from nextbest.types import Decision

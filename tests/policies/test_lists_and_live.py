@@ -22,7 +22,7 @@ from nextbest.types import Candidate, Decision, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.policies.conftest import Clock
+    from tests.clocks import Clock
 
     from nextbest.ledger import Ledger
 

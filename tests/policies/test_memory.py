@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
+from tests.policies.conftest import NOW
 
 from nextbest.features.build import vector
 from nextbest.features.sets import feature_set
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.clocks import Clock
+
     from nextbest.ledger.workspace import Ledger
 
-NOW = datetime(2026, 3, 2, 11, tzinfo=UTC)
 TOML = """
 [consent]
 regime = "opt_out"
@@ -42,23 +44,6 @@ value = "predicted_clv"
 response = "0.5"
 actions = [{ id = "hello", class = "content" }]
 """
-
-
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        """Give the time."""
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Give the clock of the workspace."""
-    return Clock()
 
 
 @pytest.fixture

@@ -178,22 +178,22 @@ def test_pending_is_not_no(tmp_path: Path) -> None:
     assert "pending is not no" in effect.why
 
 
-def test_degraded_decisions_are_not_left_out_in_silence(tmp_path: Path) -> None:
-    """More than one decision in twenty without a usable chance: nobody can tell."""
-    shop = Shop(tmp_path / "w", degraded=0.1)
+@pytest.mark.parametrize(
+    ("degraded", "status", "said"),
+    [
+        (0.1, "cannot_tell", "no chance on record"),
+        (0.02, "ok", "60 of 3,000 due decisions fell back"),
+    ],
+)
+def test_degraded_decisions_are_not_left_out_in_silence(
+    tmp_path: Path, degraded: float, status: str, said: str
+) -> None:
+    """Without a usable chance for one in twenty nobody can tell; below that it is said how many are left out."""
+    shop = Shop(tmp_path / "w", degraded=degraded)
     effect = ask(shop)
     shop.ledger.close()
-    assert effect.status == "cannot_tell"
-    assert "no chance on record" in effect.why
-
-
-def test_a_few_degraded_decisions_are_left_out_and_it_is_said(tmp_path: Path) -> None:
-    """Below one in twenty the rest is judged, and the answer says how many it does not rest on."""
-    shop = Shop(tmp_path / "w", degraded=0.02)
-    effect = ask(shop)
-    shop.ledger.close()
-    assert effect.status == "ok"
-    assert "60 of 3,000 due decisions fell back" in effect.why
+    assert effect.status == status
+    assert said in effect.why
 
 
 def test_arms_of_the_wrong_size_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.clocks import Clock
 
 from nextbest import operations, verbs
 from nextbest.errors import UnknownNameError, UsageError
@@ -46,21 +47,10 @@ actions = [{ id = "new", class = "content", assumed_log_odds = 1.0 }, { id = "ol
 RATES = {"new": 0.5, "old": 0.1, "none": 0.05}
 
 
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime:
-        """Give the moment."""
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     """Give a clock at the start."""
-    return Clock()
+    return Clock(START)
 
 
 @pytest.fixture
@@ -188,14 +178,18 @@ def test_the_effect_against_business_as_usual_holds_the_truth(ledger: Ledger, cl
     assert last.baseline == "business_as_usual"
 
 
+def at_two_shares(ledger: Ledger, clock: Clock) -> tuple[Counter[str], dict[str, float]]:
+    """Decide for 1,200 visitors at a share of 10% and as many at 50%; give the arms' sizes and their expected mix."""
+    counted: Counter[str] = Counter()
+    for start, share in ((0, 0.1), (1_200, 0.5)):
+        steps.take(ledger, "banner", "live", share, why="test", evidence={})
+        counted.update(d.arm for d in visits(ledger, clock, 1_200, start=start))
+    return counted, staging.design(ledger, "banner", staging.first_times(ledger, "banner"))
+
+
 def test_the_sizes_of_arms_are_held_against_the_shares_in_force(ledger: Ledger, clock: Clock) -> None:
     """After steps from 10% to 50% the arms pass the check by the mix of shares, which those of now alone would fail."""
-    steps.take(ledger, "banner", "live", 0.1, why="test", evidence={})
-    first = visits(ledger, clock, 1_200)
-    steps.take(ledger, "banner", "live", 0.5, why="test", evidence={})
-    second = visits(ledger, clock, 1_200, start=1_200)
-    counted: Counter[str] = Counter(d.arm for d in (*first, *second))
-    mix = staging.design(ledger, "banner", staging.first_times(ledger, "banner"))
+    counted, mix = at_two_shares(ledger, clock)
     assert mix["policy"] == pytest.approx(0.7 * 0.3)
     assert mix["business_as_usual"] == pytest.approx(0.9 * 0.7)
     assert sum(mix.values()) == pytest.approx(1.0)
@@ -215,12 +209,7 @@ def test_the_check_still_sees_subjects_that_were_lost(ledger: Ledger, clock: Clo
     """When half of the policy arm is lost on the way, the mix of shares gives the alarm."""
     from nextbest.measures.sample_ratio import sample_ratio
 
-    steps.take(ledger, "banner", "live", 0.1, why="test", evidence={})
-    first = visits(ledger, clock, 1_200)
-    steps.take(ledger, "banner", "live", 0.5, why="test", evidence={})
-    second = visits(ledger, clock, 1_200, start=1_200)
-    counted: Counter[str] = Counter(d.arm for d in (*first, *second))
-    mix = staging.design(ledger, "banner", staging.first_times(ledger, "banner"))
+    counted, mix = at_two_shares(ledger, clock)
     assert sample_ratio(counted, mix).ok
     lost = {**counted, "policy": counted["policy"] // 2}
     assert not sample_ratio(lost, mix).ok
