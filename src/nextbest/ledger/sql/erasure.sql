@@ -67,9 +67,6 @@ INSERT OR IGNORE INTO model_mark (model_id, receipt_id, reason, ts) VALUES (?, ?
 -- name: add_receipt
 INSERT INTO erased (receipt_id, subject_digest, ts, receipt) VALUES (?, ?, ?, ?);
 
--- name: tables
-SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name;
-
 -- name: temporary_in_memory
 PRAGMA temp_store = MEMORY;
 

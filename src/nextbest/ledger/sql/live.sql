@@ -26,9 +26,6 @@ FROM decision ORDER BY ts, decision_id;
 SELECT p.subject_id, p.recipe, g.model_id, g.as_of, g.ts, p.body
 FROM published AS p JOIN publication AS g ON g.recipe = p.recipe AND g.generation = p.generation;
 
--- name: merges
-SELECT from_id, into_id FROM merge WHERE undone_ts IS NULL;
-
 -- name: counts_of_tables
 SELECT 'outcomes', count(*) FROM outcome
 UNION ALL SELECT 'identities', count(*) FROM identity

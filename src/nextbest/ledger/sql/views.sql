@@ -2,9 +2,6 @@
 -- `numbered` by Parquet files with the place of every row, `correcting` by those of them that correct others,
 -- `live` by the journal's rows, `value` by a column, `shape` by the types of a JSON text. One row means what the kind says.
 
--- name: segments
-SELECT * FROM source
-
 -- name: newest
 -- Versions of one event are in order of receipt; those of one moment in the order of the files, then of their rows.
 SELECT n.* EXCLUDE (file_index, file_row_number)
@@ -43,9 +40,6 @@ SELECT t.* REPLACE (coalesce(m.into_id, t.subject_id) AS subject_id, coalesce(n.
 FROM source AS t
 LEFT JOIN merge_map AS m ON m.from_id = t.subject_id
 LEFT JOIN merge_map AS n ON n.from_id = t.to_subject_id
-
--- name: latest
-SELECT id FROM history GROUP BY id
 
 -- name: latest_value
 SELECT
