@@ -49,11 +49,6 @@ def link(ledger: Ledger, subject_id: str, *, identity_type: str, identity: str, 
     ledger.journal.write(lambda connection: add(connection, ledger.secret, rows))
 
 
-def link_many(ledger: Ledger, table: pa.Table) -> None:
-    """Say many of them: a table with the columns of kind `identities`."""
-    ledger.journal.write(lambda connection: add_table(connection, ledger, table))
-
-
 def add_table(connection: sqlite3.Connection, ledger: Ledger, table: pa.Table) -> None:
     """Store a table of kind `identities` inside the caller's transaction."""
     now = to_micros(ledger.clock())

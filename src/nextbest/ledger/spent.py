@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from nextbest.ledger import chain
-from nextbest.ledger.statements import load
+from nextbest.ledger.statements import insert, load
 from nextbest.ledger.times import from_micros, to_micros
 from nextbest.ledger.workspace import new_id
 
@@ -41,12 +41,12 @@ def add(connection: sqlite3.Connection, rows: Iterable[tuple[str, str, int, floa
         key = (play, action_id, slot)
         uses[key] += 1
         costs[key] = costs.get(key, 0.0) + cost
-    connection.executemany(load(_FILE, "add"), [(*key, n, costs[key]) for key, n in uses.items()])
+    add_sums(connection, [(*key, n, costs[key]) for key, n in uses.items()])
 
 
 def add_sums(connection: sqlite3.Connection, rows: Iterable[tuple[str, str, int, int, float]]) -> None:
     """Add whole lists (play, action id, slot, uses, cost) inside the transaction that logs them."""
-    connection.executemany(load(_FILE, "add"), rows)
+    insert(connection, _FILE, "add", rows)
 
 
 def amount(connection: sqlite3.Connection, play: str, action_id: str) -> float | None:

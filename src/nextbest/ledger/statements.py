@@ -42,8 +42,9 @@ def insert(connection: sqlite3.Connection, file: str, name: str, rows: Iterable[
 
 @cache
 def _repeated(file: str, name: str, times: int) -> str:
-    head, values, row = load(file, name).rpartition("VALUES ")
-    return head + values + ", ".join([row] * times)
+    head, values, rest = load(file, name).partition("VALUES ")
+    row, end, tail = rest.partition(")")  # what follows is what to do with a row that is there already
+    return head + values + ", ".join([row + end] * times) + tail
 
 
 @cache

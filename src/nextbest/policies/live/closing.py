@@ -68,7 +68,7 @@ class Group:
     def foresee(self, proposals: Sequence[Proposal]) -> None:
         """Read together what will be asked of all; what cannot be read then is asked one by one, and says no."""
         inside = [p for p in proposals if p.inside and (p.compiled.consents or p.compiled.caps)]
-        if self.permits is None or len(inside) < 2:
+        if self.permits is None or not inside:
             return
         try:
             self.permits.foresee(p.known.subject_id for p in inside)
