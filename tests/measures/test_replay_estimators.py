@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from scipy import stats
 from nextbest.errors import DataError, UsageError
 from nextbest.measures.replay import choosing, estimators, expected, slates, support
 from nextbest.measures.replay.evaluate import evaluate, judged, laid_over
-from nextbest.measures.replay.intervals import METHODS, by_subject, interval
+from nextbest.measures.replay.intervals import Method, by_subject, interval
 from nextbest.measures.replay.logged import Batch, Rows, reduced
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def test_rows_of_one_subject_count_once() -> None:
     """A log in which every row stands twice, under the same subject, has the interval of the log itself."""
     x = np.random.default_rng(5).exponential(size=60)
     twice = np.repeat(x, 2)
-    for method in METHODS:
+    for method in get_args(Method):
         one = interval(float(x.mean()), x - x.mean(), np.arange(60), method=method)
         two = interval(float(x.mean()), twice - x.mean(), np.repeat(np.arange(60), 2), method=method)
         assert (one.low, one.high) == pytest.approx((two.low, two.high))
@@ -169,9 +169,10 @@ def test_the_default_interval_leans_to_the_long_side() -> None:
 
 
 def test_the_default_interval_is_close_to_the_bootstrap() -> None:
-    """On moderately skewed scores it agrees with the BCa bootstrap to a tenth of its width."""
+    """On moderately skewed scores it agrees with scipy's BCa bootstrap to a tenth of its width."""
     x = np.random.default_rng(7).exponential(size=800)
-    ours, bca = (interval(float(x.mean()), x - x.mean(), np.arange(800), method=m) for m in ("skewed", "bootstrap"))
+    ours = interval(float(x.mean()), x - x.mean(), np.arange(800))
+    bca = stats.bootstrap((x,), np.mean, n_resamples=2000, rng=np.random.default_rng(8)).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((bca.low, bca.high), abs=0.1 * (ours.high - ours.low))
 
 

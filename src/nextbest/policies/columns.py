@@ -150,23 +150,6 @@ def asked_for(play: Play) -> set[str]:
     return {name for text in expressions(play) for name in expression.parse(text).columns}
 
 
-def with_missing_columns(table: pa.Table, play: Play) -> pa.Table:
-    """Give the table with nulls for what the play asks for and is not there, or of another type: unknown, no error."""
-    from nextbest.features import checking, expression
-
-    for text in expressions(play):
-        parsed = expression.parse(text)
-        types, _ = checking.resolve(parsed.text, parsed.root, {}, None)
-        for name in sorted(parsed.columns):
-            kind = types.get(name)
-            if name not in table.column_names:
-                table = table.append_column(name, pa.nulls(table.num_rows, _ARROW[kind or "number"]))
-            elif kind and checking.type_named(table.schema.field(name).type) != kind:
-                at = table.column_names.index(name)
-                table = table.set_column(at, name, pa.nulls(table.num_rows, _ARROW[kind]))
-    return table
-
-
 def _evaluate(text: str, table: pa.Table, where: str) -> Any:  # noqa: ANN401 (an Arrow array of any type)
     from nextbest.features import expression
 

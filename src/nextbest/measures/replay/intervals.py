@@ -3,24 +3,21 @@
 The default takes the skewness out of Student's t (Hall 1992, JRSS B 54, 221-228): few clicks and heavy weights make a
 score whose mean is skewed, and the symmetric interval then misses too often on one side. Its degrees of freedom are
 those of the variance, by the kurtosis of the scores (Satterthwaite 1946): a few heavy answers decide a variance too.
-`normal` is the plain one; `bernstein` holds for any number of rows when the range of the scores is known (Maurer and
-Pontil 2009, theorem 4), is taken with the range that was seen, and is wide; `bootstrap` is the bias-corrected and
-accelerated one (Efron 1987), as a check.
+`normal` is the plain one.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from nextbest.measures.replay.logged import Codes, Numbers
 
-METHODS = ("skewed", "normal", "bernstein", "bootstrap")
-DRAWS = 1000
+Method = Literal["skewed", "normal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +38,10 @@ def by_subject(centred: Numbers, subject: Codes) -> Numbers:
 
 
 def interval(
-    estimate: float, centred: Numbers, subject: Codes, *, level: float = 0.95, method: str = "skewed", seed: int = 0
+    estimate: float, centred: Numbers, subject: Codes, *, level: float = 0.95, method: Method = "skewed"
 ) -> Interval:
     """Give the interval of an estimate from what each row adds to it; clustered by subject."""
     parts = by_subject(centred, subject)
-    if method == "bernstein":
-        return _bernstein(estimate, parts, level)
-    if method == "bootstrap":
-        return _bootstrap(estimate, parts, level, seed)
     error, skew = _error(parts), _skewness(parts) if method == "skewed" else 0.0
     reach = _quantile(level, _freedom(parts) if method == "skewed" else len(parts) - 1)
     return Interval(
@@ -88,27 +81,3 @@ def _quantile(level: float, freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(max(freedom, 1), (1 + level) / 2))
-
-
-def _bernstein(estimate: float, parts: Numbers, level: float) -> Interval:
-    """Give both one-sided bounds of Maurer and Pontil, each at half of what is left of the level."""
-    n, wide = len(parts), float(np.ptp(parts))
-    told = math.log(4 / (1 - level))
-    reach = math.sqrt(2 * float(parts.var(ddof=1)) * told / n) + 7 * wide * told / (3 * (n - 1))
-    return Interval(low=estimate - reach, high=estimate + reach, error=_error(parts))
-
-
-def _bootstrap(estimate: float, parts: Numbers, level: float, seed: int) -> Interval:
-    """Give the BCa interval: subjects drawn with replacement; the acceleration is a sixth of the mean's skewness."""
-    from scipy.special import ndtr, ndtri
-
-    random = np.random.default_rng(seed)
-    n = len(parts)
-    means = np.array([parts[random.integers(0, n, n)].mean() for _ in range(DRAWS)])
-    below = np.clip((means < parts.mean()).mean(), 0.5 / DRAWS, 1 - 0.5 / DRAWS)
-    bias, push = float(ndtri(below)), _skewness(parts) / (6 * math.sqrt(n))
-    ends = []
-    for z in (ndtri((1 - level) / 2), ndtri((1 + level) / 2)):
-        moved = bias + (bias + z) / (1 - push * (bias + z))
-        ends.append(estimate + float(np.quantile(means, ndtr(moved))))
-    return Interval(low=ends[0], high=ends[1], error=_error(parts))
