@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+from nextbest import operations
 from nextbest.cli.data import pairs
 from nextbest.errors import UsageError
+from nextbest.ledger import spent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,6 +218,22 @@ def test_a_stop_without_a_readable_configuration_tells_the_other_way(nextbest: R
     said = nextbest("stop", "--why", "prices are wrong", "-w", tmp_path / "acme")
     assert said.status == 2
     assert "a file named `stop`" in said.err
+
+
+def test_an_amount_is_approved_within_its_limits(nextbest: Run, tmp_path: Path) -> None:
+    """A person sets the amount of a money action; one above its ceiling is refused, and the first one stands."""
+    nextbest("init", tmp_path / "acme")
+    config = tmp_path / "acme" / "nextbest.toml"
+    price = '{ id = "price", class = "money", amount = 10, ceiling = 12 }'
+    config.write_text(f"[plays.prices]\nactions = [{price}]\n", encoding="utf-8")
+    asked = ("approve", "prices", "price", "--by", "Kim", "-w", tmp_path / "acme", "--json")
+    said = nextbest(*asked, "--amount", "11").document
+    assert said == {"play": "prices", "action": "price", "amount": 11.0, "by": "Kim"}
+    refused = nextbest(*asked, "--amount", "13")
+    assert refused.status == 1
+    assert "above its ceiling of 12" in refused.document["error"]["message"]
+    with operations.open(tmp_path / "acme") as ledger, ledger.journal.read() as connection:
+        assert spent.amount(connection, "prices", "price") == 11.0
 
 
 def test_no_workspace_is_said(nextbest: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Commands of operation: keys, the stop switch, going live by steps, which model serves."""
+"""Commands of operation: keys, the stop switch, approved amounts, going live by steps, which model serves."""
 
 from __future__ import annotations
 
@@ -83,6 +83,19 @@ def stop(
     ) as error:  # a service that runs goes on with what it has read, and has to be stopped all the same
         raise ConfigError(f"{error} {_BY_FILE}") from error
     render.show({"stopped": not lift, "play": play, "channel": channel, "action": action}, as_json=common.json)
+
+
+@app.command(sort_key=28)
+def approve(play: str, action: str, *, amount: float, by: str, common: Common = COMMON) -> None:
+    """Set the amount that stands for a money action when the model fails; its limits bind a person too.
+
+    Example: nextbest approve prices list_price --amount 9.50 --by Kim
+    """
+    from nextbest import operations
+
+    with workspace(common) as ledger:
+        operations.approve_amount(ledger, play, action, amount=amount, by=by)
+    render.show({"play": play, "action": action, "amount": amount, "by": by}, as_json=common.json)
 
 
 @app.command(sort_key=15)

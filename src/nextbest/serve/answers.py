@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("nextbest")
 _SOURCE = "api"
-_FAULT = "Something that the decision needs is broken, so nothing is done."
 
 
 def events(service: Service, asked: Asked) -> bodies.EventsReply:
