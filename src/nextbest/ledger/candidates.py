@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sys
 from array import array
-from typing import TYPE_CHECKING
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,18 +25,13 @@ _ENCODE = msgspec.json.Encoder().encode
 _HEAD = msgspec.json.Decoder(tuple[tuple[str, ...], tuple[float, ...]])
 _RULES = msgspec.json.Decoder(dict[str, list[int]])
 _OLDER = msgspec.json.Decoder(tuple[Candidate, ...])
-
-
-class _Told(msgspec.Struct, omit_defaults=True, gc=False):
-    """A candidate as JSON tells it: what holds nothing is left out."""
-
-    action_id: str
-    removed_by: str | None = None
-    response_probability: float | None = None
-    expected_value: float | None = None
-    cost: float = 0.0
-    choice_probability: float = 0.0
-    spread: float = 0.0
+# A candidate as JSON tells it: what is None is left out.
+_Told = msgspec.defstruct(
+    "_Told",
+    [(f.name, Any, msgspec.NODEFAULT if f.default is MISSING else f.default) for f in fields(Candidate)],
+    omit_defaults=True,
+    gc=False,
+)
 
 
 def head(ids: Sequence[str], costs: Sequence[float]) -> bytes:
