@@ -70,19 +70,20 @@ class IdentifyReply(Reply, frozen=True, kw_only=True):
 
 def stop(service: Service, asked: Asked) -> SwitchReply:
     """Stop a play, a channel or an action; binds the next decision."""
-    body: SwitchBody = asked.body
-    reply = SwitchReply(play=body.play, channel=body.channel, action=body.action, stopped=True)
-    scope = {"play": body.play, "channel": body.channel, "action": body.action}
-    operations.stop(service.ledger, **scope, why=body.why, also=asked.once(lambda _: reply))
-    return reply
+    return _switch(service, asked, stopped=True)
 
 
 def start(service: Service, asked: Asked) -> SwitchReply:
     """Lift the stop of exactly this combination."""
+    return _switch(service, asked, stopped=False)
+
+
+def _switch(service: Service, asked: Asked, *, stopped: bool) -> SwitchReply:
     body: SwitchBody = asked.body
-    reply = SwitchReply(play=body.play, channel=body.channel, action=body.action, stopped=False)
     scope = {"play": body.play, "channel": body.channel, "action": body.action}
-    operations.start(service.ledger, **scope, why=body.why, also=asked.once(lambda _: reply))
+    reply = SwitchReply(**scope, stopped=stopped)
+    turn = operations.stop if stopped else operations.start
+    turn(service.ledger, **scope, why=body.why, also=asked.once(lambda _: reply))
     return reply
 
 
