@@ -49,7 +49,7 @@ bench: install ## every benchmark, and the page of results that they make
 	$(BIN)/python benchmarks/report.py --run
 
 lock: install ## resolve the newest versions and write the hashes anew
-	$(COMPILE) pyproject.toml --extra demo --extra forecast --extra tune --group dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra demo --extra forecast --extra tune --extra fast --group dev --output-file requirements/dev.txt
 	echo uv | $(COMPILE) - --output-file requirements/uv.txt
 
 clean: ## remove everything that `make` has made
