@@ -29,7 +29,7 @@ from nextbest import verbs
 
 DATA = Path(os.environ.get("NEXTBEST_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 RUNS, ROWS = 500, 5000
-ASKED = {"outcome": "click", "treatment": "item_id", "propensity": "propensity_score", "method": "replay"}
+ASKED = {"outcome": "click", "treatment": "item_id", "choice_probability": "propensity_score", "method": "replay"}
 
 
 def simulated() -> None:

@@ -244,14 +244,15 @@ def measure_table(
     treatment: str,
     control: str | None = None,
     method: str = "randomised",
-    propensity: str = "",
+    choice_probability: str = "",
     target: str | pa.Table | Path = "",
     **columns: Any,  # noqa: ANN401 (names of columns: subject, by, facts, request, position; level, estimator)
 ) -> Effect:
     """Give the effect found in a flat table of a trial: one row per subject, a treatment column, an outcome column.
 
-    With the method "replay" a row is a decision of a log, *propensity* the column with the chance of what was done, and
-    *target* the other policy: an action, "uniform", a prefix of columns, or a table (or file) of chances per action.
+    With the method "replay" a row is a decision of a log, *choice_probability* the column with the chance of what was
+    done, and *target* the other policy: an action, "uniform", a prefix of columns, or a table (or file) of chances per
+    action.
     """
     from nextbest.channels.reading import read_table
     from nextbest.measures.table import measure_table as measured
@@ -261,10 +262,10 @@ def measure_table(
         from nextbest.measures.replay.table import replay_table, wanted
 
         other = read_table(target) if isinstance(target, Path) or str(target).endswith(_FILES) else target
-        asked, rest = wanted(outcome=outcome, treatment=treatment, propensity=propensity, **columns)
+        asked, rest = wanted(outcome=outcome, treatment=treatment, choice_probability=choice_probability, **columns)
         return replay_table(rows, asked, target=other, **rest)
-    if propensity or columns or not isinstance(target, str) or target:
-        raise UsageError("A propensity, a target and further columns belong to the method 'replay'.")
+    if choice_probability or columns or not isinstance(target, str) or target:
+        raise UsageError("A choice probability, a target and further columns belong to the method 'replay'.")
     return measured(rows, outcome=outcome, treatment=treatment, control=control, method=method)
 
 

@@ -41,7 +41,7 @@ def log() -> pa.Table:
 
 def ask(log: pa.Table, **changes: Any) -> Any:
     """Measure a target by replay."""
-    asked = {"outcome": "click", "treatment": "action", "propensity": "p", "method": "replay", **changes}
+    asked = {"outcome": "click", "treatment": "action", "choice_probability": "p", "method": "replay", **changes}
     return verbs.measure_table(log, **asked)
 
 
@@ -92,8 +92,8 @@ def test_missing_chances_are_refused(log: pa.Table) -> None:
     [
         ({"target": "d"}, "no action"),
         ({"target": ""}, "--target"),
-        ({"target": "c", "propensity": ""}, "--propensity"),
-        ({"target": "c", "propensity": "chance"}, "no column 'chance'"),
+        ({"target": "c", "choice_probability": ""}, "--choice-probability"),
+        ({"target": "c", "choice_probability": "chance"}, "no column 'chance'"),
         ({"target": "c", "outcome": "clik"}, "click"),
         ({"target": "c", "colour": "x"}, "no column for 'colour'"),
         ({"target": pa.table({"action": ["c"]})}, "needs the columns"),
@@ -108,7 +108,7 @@ def test_what_is_missing_is_asked_for(log: pa.Table, change: dict[str, Any], mat
 def test_thompson_is_told_from_the_random_log_and_the_other_way_round(shared_data: Path) -> None:
     """Open Bandit, men: the interval from either log holds what the other policy earned while it ran."""
     random, bts = (_open_bandit(shared_data / "bandit-obd-men" / f"men_{n}.csv.gz") for n in ("random", "bts"))
-    asked = {"outcome": "click", "treatment": "item_id", "propensity": "propensity_score"}
+    asked = {"outcome": "click", "treatment": "item_id", "choice_probability": "propensity_score"}
     shares = bts.group_by(["position", "item_id"]).aggregate([("click", "count")])
     places = dict(bts.group_by("position").aggregate([("click", "count")]).to_pylist()[i].values() for i in range(3))
     chance = [row["click_count"] / places[row["position"]] for row in shares.to_pylist()]

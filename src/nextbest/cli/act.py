@@ -78,7 +78,9 @@ class Replay:
     ] = ()
     by: Annotated[str, Parameter(help="Replay: split by a feature as served, or a column of the table.")] = ""
     estimator: Annotated[str, Parameter(help="Replay: ips, snips, dm, dr, switch_dr, dr_ps, dr_os, slope ...")] = ""
-    propensity: Annotated[str, Parameter(help="Replay of a table: the column with the chance of what was done.")] = ""
+    choice_probability: Annotated[
+        str, Parameter(help="Replay of a table: the column with the chance of what was done.")
+    ] = ""
     target: Annotated[str, Parameter(help="Replay of a table: an action, uniform, a column prefix, or a file.")] = ""
     subject: Annotated[str, Parameter(help="Replay of a table: the column that says who.")] = ""
 
@@ -92,7 +94,7 @@ class Replay:
 
     def of_table(self) -> dict[str, Any]:
         """Give what was asked of a table."""
-        names = {"propensity": self.propensity, "target": self.target, "subject": self.subject}
+        names = {"choice_probability": self.choice_probability, "target": self.target, "subject": self.subject}
         return _given(**names, by=self.by, estimator=self.estimator)
 
 
@@ -121,7 +123,7 @@ def measure(  # noqa: PLR0913 (an option each)
     Example: nextbest measure win_back --outcome revenue_30d
     Example: nextbest measure --table trial.csv --outcome visit --treatment segment --control none
     Example: nextbest measure win_back --outcome revenue_30d --method replay --policy greedy --set explore=0
-    Example: nextbest measure --table log.csv --method replay --outcome click --treatment item --propensity p --target 7
+    Example: nextbest measure --table t.csv --method replay --outcome y --treatment a --choice-probability p --target 7
     """
     from nextbest import operations, verbs
 

@@ -36,14 +36,14 @@ _MOST_GROUPS = 20
 class Columns:
     """Which column says what: the action taken, its chance, and where there are any: subject, groups, facts, places.
 
-    `propensity` is the column with the chance of the action taken, or the beginning of the names of columns with the
-    chance of every action. `facts` are numbers known before the decision, to expect a reward by. `request` and
-    `position` say which rows are places of one page.
+    `choice_probability` is the column with the chance of the action taken, or the beginning of the names of columns
+    with the chance of every action. `facts` are numbers known before the decision, to expect a reward by. `request`
+    and `position` say which rows are places of one page.
     """
 
     outcome: str
     treatment: str
-    propensity: str
+    choice_probability: str
     subject: str = ""
     by: str = ""
     facts: tuple[str, ...] = ()
@@ -67,8 +67,9 @@ def wanted(
     for name in names:
         if name not in known:
             raise UsageError(f"A log has no column for '{name}'.{nearest(name, known)} Known: {', '.join(known)}.")
-    if not names.get("propensity"):
-        raise UsageError("Say which column holds the chance with which the action was chosen: --propensity COLUMN.")
+    if not names.get("choice_probability"):
+        message = "Say which column holds the chance with which the action was chosen: --choice-probability COLUMN."
+        raise UsageError(message)
     return Columns(**names, facts=tuple(facts)), {"level": level, "estimator": estimator}
 
 
@@ -83,19 +84,20 @@ def replay_table(
     actions = _actions(rows, columns, target)
     taken = _text(rows[columns.treatment])
     chosen = _codes(taken, actions)
-    whole = _matrix(rows, columns.propensity, actions)
-    if columns.propensity in table.column_names:
-        probability = numbers(rows[columns.propensity], columns.propensity).to_numpy()
+    name = columns.choice_probability
+    whole = _matrix(rows, name, actions)
+    if name in table.column_names:
+        probability = numbers(rows[name], name).to_numpy()
     elif whole is not None:
         probability = whole[np.arange(len(chosen)), chosen]
     else:
         raise UsageError(
-            f"The table has no column '{columns.propensity}', nor one for every action that begins with it, for the "
+            f"The table has no column '{name}', nor one for every action that begins with it, for the "
             "chance with which the action was chosen."
         )
     good = np.isfinite(probability) & (probability > 0) & (probability <= 1)
     if (~good).mean() > MOST_WITHOUT:
-        why = f"{(~good).sum():,} of {len(good):,} rows have no chance above 0 and at most 1 in '{columns.propensity}'."
+        why = f"{(~good).sum():,} of {len(good):,} rows have no chance above 0 and at most 1 in '{name}'."
         return replace(untold("cannot_tell", why, rows.num_rows, level=level), outcome=columns.outcome)
     log = _Log(rows=rows, columns=columns, actions=actions, chosen=chosen, probability=probability, whole=whole)
     log = log.where(good)
