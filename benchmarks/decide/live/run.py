@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nextbest.ledger import Ledger
+    from nextbest.models.boosting import Boosting
 
 NOW = datetime(2026, 3, 2, 11, tzinfo=UTC)
 ITEMS, FEATURES, TREES = 50, 30, 200
@@ -55,6 +56,9 @@ SIDES = (
     "`--cb_explore_adf --squarecb` predicts the probabilities of the same 50 actions from the same numbers, without "
     "interactions: from a text that stands ready, from the numbers (a program writes the text first), and from "
     "examples parsed before the clock runs. Trees: LightGBM, 200 trees of 31 leaves, on the same 50 x 30 numbers. "
+    "Learner `boosted`: `ValueState.response` of a fitted house model, from offers to chances (matrix, line, 200 trees "
+    "of 31 leaves, blend, calibration), beside `Booster.predict` of the same trees on the matrix ready made; numbers "
+    "alone, and with the subject's device, the item's id and both together as texts. "
     "Journal: rows of 3 candidates (half a kilobyte, three indexes) with their digests, one link per group, synced "
     "to disk; bare is one table of four of the same columns in SQLite (WAL, synchronous=FULL), in the same groups."
 )
@@ -187,6 +191,52 @@ def tree(requests: int) -> Iterator[tuple[str, str, dict[str, float]]]:
     yield "ours / bare Booster.predict on one thread, p50", f"{ratio(took, 'ours', 'bare'):.2f}", {
         "decide tree": ratio(took, "ours", "bare"),
     }  # fmt: skip
+    yield from product(asks, "numbers alone", {}, "decide boosted")
+    yield from product(asks, "with a text and the items' ids", {"device": "phone"}, "decide boosted texts")
+
+
+def product(
+    asks: list[Ask], what: str, known: dict[str, str], figure: str
+) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """Compare the answer of the learner `boosted` to a request with the bare prediction of its own trees."""
+    from lightgbm import Booster
+
+    from nextbest.models.boosting import TREES as FILE
+    from nextbest.recipes import action_live
+
+    model = house_model(texts=bool(known))
+    state = action_live.state_of(model, version="boosted-benchmark", spread=0.01)
+    booster = Booster(model_str=model.files[FILE].decode())
+    offers = [ask.candidates for ask in asks if isinstance(ask.candidates, Offers)]
+    matrices = [state.filler.matrix(known, offer) for offer in offers]
+    sides = {
+        "response": lambda i: state.response(known, offers[i]),
+        "its trees, bare": lambda i: booster.predict(matrices[i], raw_score=True, num_threads=1),
+    }
+    took = in_turns(sides, len(asks))
+    yield from told(f"learner `boosted`, {what}", took)
+    yield f"response / its trees bare, {what}, p50", f"{ratio(took, 'response', 'its trees, bare'):.2f}", {
+        figure: ratio(took, "response", "its trees, bare"),
+    }  # fmt: skip
+
+
+def house_model(*, texts: bool) -> Boosting:
+    """Give the house model of 200 trees, fitted to decisions as `action_value` reads them."""
+    import pyarrow as pa
+
+    from nextbest.models.boosting import Boosting
+    from nextbest.recipes.action_rows import as_table, row_of
+
+    draw = np.random.default_rng(2)
+    rows = draw.normal(size=(20_000, FEATURES))
+    label = (np.sin(rows[:, :5]).sum(axis=1) + draw.normal(size=len(rows)) > 0).astype(float)
+    about = [{f"f{j}": value for j, value in enumerate(row)} for row in rows.tolist()]
+    items = [f"item{j}" for j in draw.integers(0, ITEMS, len(rows)).tolist()]
+    devices = draw.choice(["phone", "desktop", "tablet"], len(rows)).tolist()
+    known = [{"device": device} if texts else {} for device in devices]
+    table = as_table([row_of(*row) for row in zip(known, items, about, strict=True)])
+    table = table if texts else table.drop_columns(["action"])
+    return Boosting(num_threads=1, tuned={"rounds": TREES, "leaves": 31}).fit(table, pa.table({"label": label}))
 
 
 def journal(_requests: int, group: int = 10_000) -> Iterator[tuple[str, str, dict[str, float]]]:

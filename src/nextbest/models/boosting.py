@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 from nextbest.errors import DataError, ModelError, UsageError
-from nextbest.models import cross_fit, encode, encode_read, halves, intervals, logistic, selection, trees
+from nextbest.models import cross_fit, encode, encode_read, fast_line, halves, intervals, logistic, selection, trees
 from nextbest.models.presets import preset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,10 +63,13 @@ class Boosting:
     def predict(self, features: pa.Table) -> pa.Table:
         """Give `prediction`, `low`, `high` per row."""
         document, encoder, _ = fitted_state(self)
-        scores = self.scores(encode.matrix(encoder, features))
-        prediction = cross_fit.response(document, scores)
+        prediction = self.response(encode.matrix(encoder, features))
         low, high = intervals.apply(document["interval"], prediction)
         return pa.table({"prediction": prediction, "low": low, "high": high})
+
+    def response(self, matrix: Matrix) -> Vector:
+        """Give the `prediction` per row of an encoded matrix."""
+        return cross_fit.response(fitted_state(self)[0], self.scores(matrix))
 
     def scores(self, matrix: Matrix) -> Vector:
         """Give the blended score per row of an encoded matrix: log-odds, amount or log amount, not yet calibrated."""
@@ -74,6 +77,19 @@ class Boosting:
         threads = _threads(self, len(matrix))
         straight, grown = logistic.scores(linear, matrix), trees.scores(self.files[TREES], matrix, num_threads=threads)
         return cross_fit.blended(document, straight, grown)
+
+    def scorer(self) -> Callable[[Matrix], Vector]:
+        """Give `response` as a function for one request at a time: the same numbers, from what was made ready once.
+
+        Making it ready may take a second or two: see `fast_predict`.
+        """
+        document, _, linear = fitted_state(self)
+        line, grown = fast_line.scorer(linear), trees.scorer(self.files[TREES])
+
+        def score(matrix: Matrix) -> Vector:
+            return cross_fit.response(document, cross_fit.blended(document, line(matrix), grown(matrix)))
+
+        return score
 
     @property
     def left_out(self) -> tuple[Mapping[str, str], ...]:

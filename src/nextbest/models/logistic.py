@@ -117,33 +117,43 @@ def scores(linear: Linear, matrix: Matrix) -> Vector:
 
     A sum term by term, not a matrix product: the result for a row must not depend on how many rows come with it.
     """
-    sources: dict[int, list[Term]] = {}
-    for term in linear.terms:
-        sources.setdefault(term.source, []).append(term)
-    tables = {source: _level_table(terms) for source, terms in sources.items()}
     found = np.full(len(matrix), linear.intercept)
+    parts = by_source(linear)
     for start in range(0, len(matrix), _CHUNK):
         part = matrix[start : start + _CHUNK]
         sums = found[start : start + _CHUNK]
-        for source, terms in sources.items():
+        for source, table, terms in parts:
             column = np.ascontiguousarray(part[:, source])
-            table = tables[source]
             if table is not None:
-                code = np.where(np.isfinite(column) & (column < len(table)), column, -1.0).astype(np.int64)
-                sums += table[code]
+                sums += looked_up(table, column)
             for term in terms:
-                if term.form != "level":
-                    sums += term.weight * _scaled(column, term)
+                sums += term.weight * scaled(column, term)
+    return found
+
+
+def by_source(linear: Linear) -> list[tuple[int, Vector | None, list[Term]]]:
+    """Give per column of the matrix, in the order of summing: what its codes add, if it has any, and its other terms.
+
+    The table holds what each code adds, and last what a code without a term of its own or a gap adds.
+    """
+    sources: dict[int, list[Term]] = {}
+    for term in linear.terms:
+        sources.setdefault(term.source, []).append(term)
+    return [(s, _level_table(terms), [t for t in terms if t.form != "level"]) for s, terms in sources.items()]
+
+
+def looked_up(table: Vector, column: Vector) -> Vector:
+    """Give what each code of a column adds."""
+    found: Vector = table[np.where(np.isfinite(column) & (column < len(table)), column, -1.0).astype(np.int64)]
     return found
 
 
 def _level_table(terms: Sequence[Term]) -> Vector | None:
-    """Give what each code of a category adds, and last what a code without a term of its own or a gap adds."""
     levels = [t for t in terms if t.form == "level"]
     if not levels:
         return None
     codes = np.append(np.arange(max(t.fill for t in levels) + 1), -1.0)
-    return np.asarray(sum(t.weight * _scaled(codes, t) for t in levels))
+    return np.asarray(sum(t.weight * scaled(codes, t) for t in levels))
 
 
 def _some(matrix: Matrix, actual: Vector, most: int, seed: int) -> tuple[Matrix, Vector]:
@@ -198,7 +208,8 @@ def _column(raw: Vector, term: Term) -> Vector:
     return bent
 
 
-def _scaled(raw: Vector, term: Term) -> Vector:
+def scaled(raw: Vector, term: Term) -> Vector:
+    """Give a column as its term has it: bent, standardised, and followed only so far."""
     found: Vector = np.clip((_column(raw, term) - term.mean) / term.spread, -_FAR, _FAR)
     return found
 
@@ -219,7 +230,7 @@ def _design(matrix: Matrix, terms: Sequence[Term]) -> Matrix:
     for start in range(0, len(matrix), _CHUNK):
         part = np.ascontiguousarray(matrix[start : start + _CHUNK].T)
         for place, term in enumerate(terms):
-            design[start : start + _CHUNK, place] = _scaled(part[term.source], term)
+            design[start : start + _CHUNK, place] = scaled(part[term.source], term)
     return design
 
 

@@ -17,12 +17,13 @@ import numpy as np
 from nextbest.errors import ModelError, NextbestError
 from nextbest.ledger import rollout
 from nextbest.models import store
+from nextbest.models.boosting import Boosting, fitted_state
 from nextbest.policies.settings import learner_of
-from nextbest.recipes.action_rows import ACTION, as_table, row_of
+from nextbest.recipes.action_matrix import Filler
 from nextbest.recipes.action_value import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from numpy.typing import NDArray
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
     from nextbest.policies.learners.boosted import Boosted
     from nextbest.policies.live.ask import Offers
-    from nextbest.types import Fitted, Model, Play
+    from nextbest.types import Model, Play
 
 LEARNER = "boosted"
 EVERY_S = 0.5
@@ -40,36 +41,32 @@ _log = logging.getLogger("nextbest")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ValueState:
-    """A fitted model as the engine asks it.
+    """A fitted model as the engine asks it: `filler` makes its matrix of a request, `chance` its answer to a matrix.
 
     `version` is the end of its id; `spread` the error that its calibration left, the same for all.
     """
 
-    model: Model
-    columns: tuple[str, ...]
+    filler: Filler
+    chance: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     version: str
     spread: float
 
     def response(self, row: Mapping[str, Any], offers: Offers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give the chance of a response to every offer, and its standard deviation."""
-        known = {n: row.get(n) for n in self.columns if not n.startswith(ACTION)}
-        rows = [row_of(known, name, about) for name, about in zip(offers.ids, _described(offers), strict=True)]
-        found = self.model.predict(as_table(rows, self.columns))
-        mean = np.asarray(found["prediction"], dtype=np.float64)
+        mean = self.chance(self.filler.matrix(row, offers))
         return mean, np.full(len(mean), self.spread)
 
 
-def _described(offers: Offers) -> list[dict[str, Any]]:
-    """Give what describes each offer by name; the mark `colour=red` is the text red."""
-    out: list[dict[str, Any]] = [{} for _ in offers.ids]
-    for j, name in enumerate(offers.names):
-        feature, is_text, text = name.partition("=")
-        for i, value in enumerate(offers.values[:, j].tolist()):
-            if is_text and value == 1.0:
-                out[i][feature] = text
-            elif not is_text and value == value:  # noqa: PLR0124 (not a number is missing)
-                out[i][feature] = value
-    return out
+def state_of(model: Model, *, version: str, spread: float, often: bool = True) -> ValueState:
+    """Give a fitted model, ready to be asked; raises `ModelError` for one that is not of the recipe's kind.
+
+    One that is asked *often* is made quick first, which may take a second or two; the numbers are the same.
+    """
+    if not isinstance(model, Boosting):
+        raise ModelError(f"A play decides by a model of the recipe {NAME}. Got {type(model).__name__}: fit {NAME}.")
+    _, encoder, _ = fitted_state(model)
+    chance = model.scorer() if often else model.response
+    return ValueState(filler=Filler(encoder), chance=chance, version=version, spread=spread)
 
 
 class Fits:
@@ -79,6 +76,7 @@ class Fits:
         self.ledger = ledger
         self.every_s = every_s
         self._plays = plays
+        self._often = False  # until it starts it serves single decisions
         self._known: dict[str, ValueState] = {}
         self._stamp: tuple[int, int] | None = None
         self._thread: threading.Thread | None = None
@@ -103,6 +101,7 @@ class Fits:
     def start(self) -> Self:
         """Load what serves, then look for changes in a thread of its own until the ledger is closed."""
         if self._thread is None and self._boosted():
+            self._often = True
             self._look()
             self._thread = threading.Thread(target=self._run, name="nextbest-models", daemon=True)
             self._thread.start()
@@ -117,7 +116,13 @@ class Fits:
         before = self._known.get(play.name)
         if wanted is None or (before is not None and before.version == wanted.rpartition("-")[2]):
             return False
-        self._known[play.name] = _state(store.load(self.ledger, wanted), settings.spread)
+        fitted = store.load(self.ledger, wanted)
+        self._known[play.name] = state_of(
+            fitted.parts["model"],
+            version=wanted.rpartition("-")[2],
+            spread=settings.spread or float(fitted.extra["spread"]),
+            often=self._often,
+        )
         return True
 
     def _run(self) -> None:
@@ -131,12 +136,3 @@ class Fits:
         except _FAULTS as error:  # decisions go on with the model before
             if not self.ledger.journal.closed:
                 _log.error("models: %s: %s", type(error).__name__, error)
-
-
-def _state(fitted: Fitted, spread: float) -> ValueState:
-    return ValueState(
-        model=fitted.parts["model"],
-        columns=tuple(fitted.extra["columns"]),
-        version=fitted.model_id.rpartition("-")[2],
-        spread=spread or float(fitted.extra["spread"]),
-    )

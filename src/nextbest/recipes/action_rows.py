@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from nextbest.ledger import learning, statistics
 from nextbest.ledger.times import to_micros
-from nextbest.policies.learners.layout import NOT_FEATURES
+from nextbest.policies.learners.layout import NOT_FEATURES, as_features
 from nextbest.types import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from nextbest.ledger.statistics import Happened
     from nextbest.types import Play
 
-ACTION = "action"  # the column that says which one; what describes it is `action <name>`
+ACTION = "action"  # the column that says which one
+DESCRIBED = f"{ACTION} "  # what describes it: `action <name>`
+ALSO = f"{DESCRIBED}and "  # which one, with a text that is known of the subject: `action and <name>`
 DREW = frozenset({"policy", "random", "holdout"})
 _MOST = 5_000
 _SECOND = 1_000_000
@@ -54,21 +56,21 @@ def read(ledger: Ledger, play: Play, *, as_of: datetime) -> Rows:
 
 def table(seen: Sequence[Seen]) -> pa.Table:
     """Give decisions as the model reads them: columns of numbers or texts, missing where nothing was known."""
-    rows = [row_of({**d.context, **d.features}, d.action_id, d.action_features) for d in seen]
+    rows = [row_of({**d.context, **d.features}, d.action_id, as_features(d.action_features)) for d in seen]
     return as_table(rows)
 
 
-def as_table(rows: Sequence[Mapping[str, Any]], names: Iterable[str] | None = None) -> pa.Table:
-    """Give rows as columns; one that holds a text anywhere is text."""
-    wanted = dict.fromkeys(n for row in rows for n in row) if names is None else dict.fromkeys(names)
-    columns = {}
-    for name in wanted:
-        values = [row.get(name) for row in rows]
-        if any(isinstance(v, str) for v in values):
-            columns[name] = pa.array([None if v is None else str(v) for v in values], pa.string())
-        else:
-            columns[name] = pa.array([None if v is None else float(v) for v in values], pa.float64())
-    return pa.table(columns)
+def as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Give rows as columns."""
+    wanted = dict.fromkeys(n for row in rows for n in row)
+    return pa.table({name: as_array([row.get(name) for row in rows]) for name in wanted})
+
+
+def as_array(values: Sequence[Any]) -> pa.Array:
+    """Give the values of a column: texts where one is a text, else numbers."""
+    if any(isinstance(v, str) for v in values):
+        return pa.array([None if v is None else str(v) for v in values], pa.string())
+    return pa.array([None if v is None else float(v) for v in values], pa.float64())
 
 
 def action(name: str) -> Action:
@@ -81,10 +83,18 @@ def row_of(known: Mapping[str, Any], action_id: str, described: Mapping[str, Any
 
     Who responds to what is the question, and a short history cannot find it in the parts alone.
     """
-    said = {n: v for n, v in known.items() if n not in NOT_FEATURES and isinstance(v, str | int | float)}
-    about = {f"{ACTION} {n}": v for n, v in described.items() if isinstance(v, str | int | float)}
-    both = {f"{ACTION} and {n}": f"{action_id} {v}" for n, v in said.items() if isinstance(v, str)}
+    said = {n: v for n, v in known.items() if of_subject(n) and isinstance(v, str | int | float)}
+    about = {f"{DESCRIBED}{n}": v for n, v in described.items() if isinstance(v, str | int | float)}
+    both = {f"{ALSO}{n}": f"{action_id} {v}" for n, v in said.items() if isinstance(v, str)}
     return {**said, **about, **both, ACTION: action_id}
+
+
+def of_subject(name: str) -> bool:
+    """Tell whether a column may be what is known of the subject: not a word of the log, nor one that tells of actions.
+
+    `actions_30d` may; `action` and `action price` would be taken for the action's own.
+    """
+    return name not in NOT_FEATURES and name != ACTION and not name.startswith(DESCRIBED)
 
 
 def _due(ledger: Ledger, play: Play, until: int) -> list[Seen]:
