@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 
 from nextbest.errors import ModelError
+from nextbest.ledger.learning import Seen
 from nextbest.models import encode, encode_read
 from nextbest.models.boosting import Boosting, fitted_state
 from nextbest.models.scorecard import Scorecard
 from nextbest.policies.learners.layout import as_features
 from nextbest.policies.live.ask import Offers
-from nextbest.recipes import action_live
+from nextbest.recipes import action_live, action_rows
 from nextbest.recipes.action_matrix import Filler
 from nextbest.recipes.action_rows import as_table, row_of
 
@@ -159,3 +160,15 @@ def test_what_is_known_of_a_subject_is_not_taken_for_the_actions_own() -> None:
     """`actions_30d` is the subject's; a context that says `action` or `action price` says nothing of the action."""
     row = row_of({"actions_30d": 3.0, "action": "x", "action price": 1.0}, "banner", {"price": 2.0})
     assert row == {"actions_30d": 3.0, "action": "banner", "action price": 2.0}
+
+
+def test_the_mark_of_a_text_is_learnt_as_the_text() -> None:
+    """What the log keeps of an item as `colour=red` is the text red, as in a request; an unset mark says nothing."""
+    marks = ({"colour=red": 1.0, "colour=blue": 0.0, "price": 2.0}, {"colour=red": 0.0, "colour=blue": 0.0})
+    seen = [
+        Seen(decision_id="d", subject_id="s", ts=0, action_id=f"item{i}", context={}, features={}, action_features=told)
+        for i, told in enumerate(marks)
+    ]
+    assert action_rows.table(seen).to_pydict() == {
+        "action colour": ["red", None], "action price": [2.0, None], "action": ["item0", "item1"],
+    }  # fmt: skip

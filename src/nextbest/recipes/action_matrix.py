@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
     Value = str | float | None
 
-_MOST_WORDS, _MOST_TEXTS, _MOST_PLANS = 65_536, 1_024, 256  # kept per column, and per model
+_MOST_WORDS, _MOST_TEXTS, _MOST_PLANS = 32_768, 256, 256  # kept per column (some 8 MB), and per model
 
 
 class Reader:
