@@ -189,7 +189,7 @@ def test_nothing_that_cannot_be_logged_is_done(
 def test_an_unreadable_ledger_still_answers(served: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch) -> None:
     """When predictions cannot be read at all, the answer is `none` with the reason."""
     ledger = served()
-    monkeypatch.setattr(published, "published", raising(sqlite3.DatabaseError("malformed")))
+    monkeypatch.setattr(published, "fresh", raising(sqlite3.DatabaseError("malformed")))
     one = decide(ledger)
     assert (one.action_id, one.reason) == ("none", single.UNREADABLE)
 

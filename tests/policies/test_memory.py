@@ -15,6 +15,7 @@ from nextbest.features.sets import feature_set
 from nextbest.ledger import events, identities, published, tail, workspace
 from nextbest.policies.live.ask import Ask
 from nextbest.policies.live.engine import Engine
+from nextbest.policies.live.known import known
 from nextbest.policies.live.memory import Memory
 
 if TYPE_CHECKING:
@@ -93,20 +94,22 @@ def test_a_visitor_who_logs_in_brings_what_was_seen(ledger: Ledger) -> None:
     assert (made.subject_id, made.action_id, made.features["page_views_7d"]) == ("person", "hello", 2.0)
 
 
-def test_old_predictions_are_missing(ledger: Ledger, clock: Clock) -> None:
-    """What was published longer ago than the limit is named as stale and not served."""
-    memory = Memory(ledger)
+@pytest.mark.parametrize("remembering", [True, False])
+def test_old_predictions_are_missing(ledger: Ledger, clock: Clock, remembering: bool) -> None:  # noqa: FBT001
+    """What was published longer ago than the limit is named as stale and not served, by a service or without one."""
+    know = Memory(ledger) if remembering else known
     table = pa.table({"subject_id": ["v1"], "churn_probability": [0.25]})
     published.publish(ledger, "churn", "m1", NOW, table)
-    assert memory(ledger, "v1", (), {}).features["churn_probability"] == 0.25
+    assert know(ledger, "v1", (), {}).features["churn_probability"] == 0.25
     clock.now = NOW + timedelta(days=8, seconds=1)
-    late = memory(ledger, "v1", (), {})
+    late = know(ledger, "v1", (), {})
     assert (late.stale, "churn_probability" in late.features) == (("churn_probability",), False)
 
 
-def test_a_decision_on_old_predictions_is_degraded(ledger: Ledger, clock: Clock) -> None:
+@pytest.mark.parametrize("remembering", [True, False])
+def test_a_decision_on_old_predictions_is_degraded(ledger: Ledger, clock: Clock, remembering: bool) -> None:  # noqa: FBT001
     """A play that asks for a prediction decides as usual while it is fresh, and degraded once it is too old."""
-    engine = Engine(ledger, know=Memory(ledger))
+    engine = Engine(ledger, know=Memory(ledger) if remembering else known)
     table = pa.table({"subject_id": ["v1"], "predicted_clv": [20.0]})
     published.publish(ledger, "value", "m1", NOW, table)
     fresh = engine.decide(Ask(play="offer", subject_id="v1"))[0]

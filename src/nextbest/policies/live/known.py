@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from nextbest.errors import LedgerError
 from nextbest.policies.counters import counted
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     from nextbest.ledger import Ledger
 
+Said = tuple[str, dict[str, Any], dict[str, str], tuple[str, ...]]
 _log = logging.getLogger("nextbest")
 
 
@@ -29,16 +33,23 @@ class Known:
 
 def known(ledger: Ledger, subject_id: str, wanted: Collection[str], context: Mapping[str, Any]) -> Known:
     """Give what is known now; *wanted* is what the play asks for. Raises `LedgerError`, `sqlite3.Error`."""
-    from nextbest.ledger import identities, published
-
+    now = ledger.clock()
     with ledger.journal.read() as connection:
-        subject = identities.known_as(connection, ledger.secret, subject_id)
-        features, versions = published.published(connection, subject)
-        features |= counted(connection, subject, wanted, ledger.clock())
+        subject, features, versions, stale = said(connection, ledger, subject_id, now)
+        features |= counted(connection, subject, wanted, now)
     missing = {name for name in wanted if name not in features and name not in context}
     if missing:
         features = {**_computed(ledger, subject, missing), **features}
-    return Known(subject_id=subject, features=features, versions=versions)
+    return Known(subject_id=subject, features=features, versions=versions, stale=stale)
+
+
+def said(connection: sqlite3.Connection, ledger: Ledger, subject_id: str, now: datetime) -> Said:
+    """Give the subject's canonical id, what is published of it, by which models, and what is too old to be served."""
+    from nextbest.ledger import identities, published
+
+    subject = identities.known_as(connection, ledger.secret, subject_id)
+    oldest = now - timedelta(days=ledger.config.server.stale_after_days)
+    return subject, *published.fresh(connection, subject, oldest=oldest)
 
 
 def _computed(ledger: Ledger, subject: str, missing: set[str]) -> dict[str, float | None]:

@@ -18,15 +18,15 @@ from nextbest.features.histories import Histories
 from nextbest.ledger import tail
 from nextbest.policies.columns import RECIPE_OF
 from nextbest.policies.counters import COUNTERS, counted
-from nextbest.policies.live.known import Known
+from nextbest.policies.live.known import Known, said
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from nextbest.ledger import Ledger
+    from nextbest.policies.live.known import Said
 
-_Said = tuple[str, "dict[str, Any]", "dict[str, str]", "tuple[str, ...]"]
 _MINUTE = timedelta(minutes=1)  # how old a prediction may be is a matter of days
 _MOST = 50_000  # subjects whose predictions are kept
 _IDLE_S = 1.0  # how long a closed ledger keeps the thread
@@ -44,7 +44,7 @@ class Memory:
         self._lock = threading.Lock()
         self._due = tail.Look(ledger.journal).due
         self._stamp: tuple[int, str] | None = None
-        self._kept: dict[str, tuple[_Said, datetime]] = {}
+        self._kept: dict[str, tuple[Said, datetime]] = {}
         self._cold: queue.Queue[str] = queue.Queue(maxsize=_WAITING)
         self._thread: threading.Thread | None = None
 
@@ -56,15 +56,13 @@ class Memory:
         if not COUNTERS.keys().isdisjoint(wanted):
             with ledger.journal.read() as connection:
                 counters = counted(connection, subject, wanted, now)
-        said = RECIPE_OF.keys() & values.keys()  # a recipe may say what is a feature too: it is the newer word
-        names = [n for n in wanted if n not in COUNTERS and n not in context and n not in said]
+        predicted = RECIPE_OF.keys() & values.keys()  # a recipe may say what is a feature too: it is the newer word
+        names = [n for n in wanted if n not in COUNTERS and n not in context and n not in predicted]
         features = {**values, **self._features(subject, names, values, now), **counters}
         return Known(subject_id=subject, features=features, versions=versions, stale=stale)
 
-    def _said(self, subject_id: str, now: datetime) -> _Said:
+    def _said(self, subject_id: str, now: datetime) -> Said:
         """Give the subject's own id, and what is published of it; kept while nothing of that changes."""
-        from nextbest.ledger import identities, published
-
         with self._lock:  # nobody is served what was kept while another thread finds that it no longer stands
             if self._due():
                 with self._ledger.journal.read() as connection:
@@ -75,16 +73,14 @@ class Memory:
         found = kept.get(subject_id)
         if found is not None and abs(now - found[1]) < _MINUTE:
             return found[0]
-        oldest = now - timedelta(days=self._ledger.config.server.stale_after_days)
         with self._ledger.journal.read() as connection:
             before = tail.publications(connection)
-            subject = identities.known_as(connection, self._ledger.secret, subject_id)
-            said = (subject, *published.fresh(connection, subject, oldest=oldest))
-        if before == self._stamp and said[1]:  # of whom nothing is published, more may be found out any time
+            fresh = said(connection, self._ledger, subject_id, now)
+        if before == self._stamp and fresh[1]:  # of whom nothing is published, more may be found out any time
             if len(kept) >= _MOST:
                 kept.clear()
-            kept[subject_id] = said, now
-        return said
+            kept[subject_id] = fresh, now
+        return fresh
 
     def _features(
         self, subject: str, names: Collection[str], published: Mapping[str, Any], now: datetime
