@@ -135,14 +135,47 @@ def test_places_are_distinct() -> None:
     assert {place(leaf) for leaf in range(MOST_LEAVES)} == set(range(MOST_LEAVES))
 
 
+@pytest.mark.parametrize("leaves", [5, 31, 60])
+def test_cuts_may_be_sets_of_categories(leaves: int) -> None:
+    """Known and unknown categories, parts of one, missing and impossible ones fall to the side that LightGBM takes."""
+    draw = np.random.default_rng([6, leaves])
+    rows = np.column_stack([draw.integers(0, 300, 3000), draw.integers(0, 5, 3000), draw.normal(size=3000)]).astype(
+        float
+    )
+    rows[draw.random(rows.shape) < 0.1] = np.nan
+    label = np.nan_to_num(rows[:, 0] * 7 % 5 + rows[:, 1] % 2) + draw.normal(size=3000)
+    data = lightgbm.Dataset(rows, label, categorical_feature=[0, 1], params={"verbose": -1, "min_data_in_bin": 1})
+    loose = {"min_data_per_group": 1, "cat_smooth": 0.1, "cat_l2": 0.1, "min_data_in_leaf": 2, "max_cat_threshold": 200}
+    settings = {**loose, "num_leaves": leaves, "verbose": -1, "num_threads": 1}
+    booster = lightgbm.Booster(model_str=lightgbm.train(settings, data, 20).model_to_string())
+    codes = (
+        *range(-3, 340),
+        -0.5,
+        0.5,
+        3.9,
+        -1.5,
+        2.0**31,
+        2.0**32 + 1,
+        -(2.0**40),
+        np.inf,
+        -np.inf,
+        np.nan,
+        1e-36,
+        1e300,
+    )
+    asked = rows[:2000].copy()
+    asked[:, :2] = np.where(draw.random((2000, 2)) < 0.7, draw.choice(codes, (2000, 2)), asked[:, :2])
+    trees = forest(booster.model_to_string(), raw=False)
+    assert trees is not None
+    assert len(trees.sets) > 3
+    assert np.ptp(trees.sets["stop"] - trees.sets["start"]) > 0
+    assert quick(booster)(asked).tobytes() == bare(booster, asked)
+    assert scorer(booster, version=lightgbm.__version__)(asked).tobytes() == bare(booster, asked)
+
+
 def test_what_is_not_understood_is_left_to_lightgbm() -> None:
-    """Categories, lines in leaves, means of trees, other transformations and large trees go to LightGBM's own call."""
-    draw = np.random.default_rng(6)
-    rows = np.column_stack([draw.integers(0, 6, 600), draw.normal(size=600)]).astype(float)
-    label = (rows[:, 0] % 2) + 0.1 * draw.normal(size=600)
-    data = lightgbm.Dataset(rows, label, categorical_feature=[0], params={"verbose": -1})
+    """Lines in leaves, means of trees, other transformations and large trees go to LightGBM's own call."""
     others = {
-        "categories": lightgbm.train({"verbose": -1, "min_data_per_group": 1, "num_threads": 1}, data, 5),
         "lines": grown(7, linear_tree=True, objective="regression"),
         "means": grown(7, boosting="rf", bagging_freq=1, bagging_fraction=0.5, objective="regression"),
         "roots": grown(7, reg_sqrt=True, objective="regression"),
@@ -150,9 +183,9 @@ def test_what_is_not_understood_is_left_to_lightgbm() -> None:
         "large": grown(7, num_leaves=MOST_LEAVES + 1, min_data_in_leaf=1, objective="regression"),
     }
     for name, booster in others.items():
-        asked = rows[:50] if name == "categories" else hard_rows(booster, 8)
+        rows = hard_rows(booster, 8)
         assert forest(booster.model_to_string(), raw=False) is None, name
-        assert scorer(booster, version=lightgbm.__version__)(asked).tobytes() == bare(booster, asked), name
+        assert scorer(booster, version=lightgbm.__version__)(rows).tobytes() == bare(booster, rows), name
 
 
 def test_many_classes_are_not_understood() -> None:
@@ -213,6 +246,23 @@ def test_without_numba_lightgbm_answers(monkeypatch: pytest.MonkeyPatch, raw: bo
         assert scorer(booster, version=lightgbm.__version__, raw=raw)(rows).tobytes() == bare(booster, rows, raw=raw)
     finally:
         compiled_trees._asking.cache_clear()
+
+
+def test_the_compiled_trees_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled trees that gave the same bytes answer from the third row on; LightGBM is sooner for fewer."""
+    asked: list[int] = []
+
+    def counting(trees: Any) -> Any:
+        score = exact(trees)
+        return lambda rows: (asked.append(len(rows)), score(rows))[1]
+
+    exact, booster = compiled_trees.compiled, grown(13, objective="binary")
+    monkeypatch.setattr(fast_predict, "compiled", counting)
+    score = scorer(booster, version=lightgbm.__version__)
+    asked.clear()
+    for count in (1, 2, 3, 50):
+        score(np.zeros((count, FEATURES)))
+    assert asked == [3, 50]
 
 
 def test_compiled_trees_that_differ_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextbest.models.forest import EXP, SAME, TOP, UNIQUE
+from nextbest.models.forest import EXP, LEFT, RIGHT, SAME, TOP, UNIQUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,26 +57,39 @@ def _asking() -> Any:  # noqa: ANN401 (numba's function, or None)
     except ImportError:
         return None
     compile_ = numba.njit(nogil=True)
-    read, add, transform = compile_(_read), compile_(_add), compile_(_transform)
+    read, sort, add, transform = (compile_(part) for part in (_read, _sort, _add, _transform))
 
     def ask(rows: Matrix, trees: Forest, out: Vector) -> None:
         for start in range(0, len(rows), _ROWS):
-            values = read(rows[start : start + _ROWS], trees.columns)
+            block = rows[start : start + _ROWS]
+            values = read(block, trees.columns, trees.sets)
+            sort(block, trees.sets, trees.words, values)
             sums = add(values, trees.cuts, trees.first, trees.everything, trees.leaves)
             transform(sums, trees.transform, trees.scale, out[start : start + _ROWS])
 
     return compile_(ask)
 
 
-def _read(rows: Matrix, columns: Array) -> Matrix:
-    """Give values (columns, rows), with what stands for missing and for zero in each column."""
-    values = np.zeros((len(columns), -(-len(rows) // _WHOLE) * _WHOLE))
+def _read(rows: Matrix, columns: Array, sets: Array) -> Matrix:
+    """Give values (columns and sets, rows), with what stands for missing and for zero in each column."""
+    values = np.zeros((len(columns) + len(sets), -(-len(rows) // _WHOLE) * _WHOLE))
     for c in range(len(columns)):
         feature, if_missing, if_zero = columns[c]["feature"], columns[c]["if_missing"], columns[c]["if_zero"]
         for r in range(len(rows)):
             value = rows[r, feature]
             values[c, r] = if_missing if math.isnan(value) else if_zero if abs(value) <= _TINY else value
     return values
+
+
+def _sort(rows: Matrix, sets: Array, words: Array, values: Matrix) -> None:
+    """Fill in the sets: a category is the whole part of a number, and only of one for which there is a bit."""
+    for s in range(len(sets)):
+        feature, start, end = sets[s]["feature"], sets[s]["start"], 32 * (sets[s]["stop"] - sets[s]["start"])
+        for r in range(len(rows)):
+            value = rows[r, feature]
+            code = int(value) if -1.0 < value < end else -1  # NaN is in no set
+            inside = code >= 0 and (words[start + (code >> 5)] >> (code & 31)) & 1
+            values[-1 - s, r] = LEFT if inside else RIGHT
 
 
 def _add(values: Matrix, cuts: Array, first: Array, everything: Any, leaves: Matrix) -> Vector:  # noqa: ANN401 (a mask)

@@ -99,7 +99,10 @@ def _checked(trees: Forest | None, called: Scorer, width: int) -> Scorer | None:
         return None
     draw = np.random.default_rng(0)
     rows = draw.standard_normal((_TRIED, width))
-    features, thresholds = trees.columns["feature"][trees.cuts["column"]], trees.cuts["threshold"]
+    for feature, start, stop in trees.sets.tolist():
+        rows[:, feature] = draw.integers(-1, 32 * (stop - start) + 2, _TRIED)
+    numbers = trees.cuts[trees.cuts["column"] >= 0]
+    features, thresholds = trees.columns["feature"][numbers["column"]], numbers["threshold"]
     for feature in np.unique(features):
         rows[:, feature] = draw.choice(thresholds[features == feature], _TRIED)
     for value in (np.nextafter(rows, np.inf), rows + draw.standard_normal(rows.shape), np.inf, np.nan, 0.0, 1e-36):
