@@ -11,7 +11,7 @@ import pytest
 from nextbest.errors import ModelError
 from nextbest.ledger.learning import Seen
 from nextbest.models import encode, encode_read
-from nextbest.models.boosting import Boosting, fitted_state
+from nextbest.models.boosting import TREES, Boosting, fitted_state
 from nextbest.models.scorecard import Scorecard
 from nextbest.policies.learners.layout import as_features
 from nextbest.policies.live.ask import Offers
@@ -132,9 +132,9 @@ def test_a_second_request_is_filled_from_what_was_kept() -> None:
 
 @pytest.fixture(scope="module")
 def model() -> Boosting:
-    """Give a model of the log."""
-    table, actual = _log(IDS["names"], rows=1_500)
-    return Boosting(num_threads=1).fit(table, pa.table({"label": actual}))
+    """Give a model of the log, of enough rows that its trees cut a text into sets."""
+    table, actual = _log(IDS["names"])
+    return Boosting(num_threads=1, tuned={"folds": 2, "rounds": 60}).fit(table, pa.table({"label": actual}))
 
 
 @pytest.mark.parametrize("often", [True, False])
@@ -142,6 +142,7 @@ def test_a_response_is_the_models_prediction(model: Boosting, *, often: bool) ->
     """The state's chances of random requests are those of `predict` on the request's table, to the last bit."""
     state, draw = action_live.state_of(model, version="v", spread=0.02, often=often), np.random.default_rng(4)
     assert len(fitted_state(model)[1].columns) > 8
+    assert b"cat_threshold=" in model.files[TREES]
     for _ in range(40):
         known, offers = _known(draw, wild=True), _offers(draw, IDS["names"], wild=True)
         mean, spread = state.response(known, offers)
