@@ -273,6 +273,22 @@ def test_compiled_trees_that_differ_are_not_used(monkeypatch: pytest.MonkeyPatch
     assert scorer(booster, version=lightgbm.__version__)(rows).tobytes() == bare(booster, rows)
 
 
+def test_no_request_waits_for_the_compiler() -> None:
+    """Rows that are read-only, turned, cut out or of another type are scored by what was compiled with the model."""
+    score = scorer(grown(15, objective="binary"), version=lightgbm.__version__)
+    known = len(compiled_trees._asking().signatures)
+    rows = np.random.default_rng(16).normal(size=(60, 2 * FEATURES))
+    sealed = rows[:, :FEATURES].copy()
+    sealed.flags.writeable = False
+    expected = score(rows[:, :FEATURES].copy()).tobytes()
+    assert score(sealed).tobytes() == expected
+    assert score(rows[:, :FEATURES]).tobytes() == expected
+    assert score(np.asfortranarray(sealed)).tobytes() == expected
+    assert score(sealed.astype(">f8")).tobytes() == expected
+    assert len(score(sealed.astype(np.float32)[:10])) == 10
+    assert len(compiled_trees._asking().signatures) == known
+
+
 def test_threads_do_not_disturb_each_other() -> None:
     """Four threads that score rows of their own get the bytes that one gets."""
     booster = grown(16, objective="binary")

@@ -51,7 +51,8 @@ def scorer(booster: Any, *, version: str, raw: bool = False) -> Scorer:  # noqa:
     quick = _checked(forest(booster.model_to_string(), raw=raw), called, width) or called
 
     def score(rows: Matrix) -> NDArray[np.float64]:
-        flat = np.ascontiguousarray(rows, dtype=np.float64)
+        flat = np.asarray(rows, dtype=np.float64)
+        flat = flat if flat.flags.carray else flat.copy()  # one layout, writable too: numba compiles for each it meets
         if flat.ndim != 2 or flat.shape[1] != width:
             raise ModelError(f"The model reads {width} features per row; got an array of shape {flat.shape}.")
         return called(flat) if len(flat) < _FEW else quick(flat)
