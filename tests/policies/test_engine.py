@@ -17,7 +17,8 @@ from nextbest.policies.draw import fingerprints, seed_of, uniforms
 from nextbest.policies.live.ask import Ask, Offer, Offers, compact
 from nextbest.policies.live.chance import fingerprint, seed, two, uniform
 from nextbest.policies.live.engine import Engine
-from nextbest.types import NO_ACTION
+from nextbest.policies.live.menu import described, menu
+from nextbest.types import NO_ACTION, Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -290,6 +291,16 @@ def test_permissions_of_one_equal_those_of_many(workspace: Callable[..., Ledger]
             permits.foresee(people)
             seen = [permits.removed(permits.ids(p), purpose="marketing", channels=["email", "phone"]) for p in people]
             assert one == seen == [list(pair) for pair in many]
+
+
+def test_a_text_of_the_request_replaces_the_declared_one() -> None:
+    """An action that is declared red and asked as blue is blue; the one of which nothing is said stays as declared."""
+    red = {"colour": "red", "price": 2.0}
+    declared = (Action(id="a", features=red), Action(id="b", features=red), Action(id=NO_ACTION))
+    brought = compact((Offer(action_id="a", features={"colour": "blue"}), Offer(action_id="b", features={"price": 3})))
+    names, values = described(declared, menu(declared, ()), brought)
+    table = {name: column.tolist() for name, column in zip(names, values.T[:, :2], strict=True)}
+    assert table == {"colour=blue": [1.0, 0.0], "price": [2.0, 3.0], "colour=red": [0.0, 1.0]}
 
 
 def test_contacts_are_counted_together_as_alone(workspace: Callable[..., Ledger], clock: Clock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -207,6 +208,15 @@ def test_a_damaged_model_is_not_taken_over(ledger: Ledger, fitted: Fitted) -> No
     operations.rollback(ledger, NAME, why="damaged")
     assert fits.tick() == 0
     assert fits.state(play).version == state.version
+
+
+def test_a_model_of_another_recipe_is_not_taken_over(ledger: Ledger, fitted: Fitted) -> None:
+    """A play that names a model of another kind is told so; nothing else may stop the thread that looks for models."""
+    play = ledger.config.plays["home_banner"]
+    serving.publish(ledger, replace(fitted, model_id="other-1", recipe="other", extra={}), why="test")
+    named = replace(play, learner={"name": "boosted", "model": "other-1"})
+    with pytest.raises(ModelError, match="other-1 of play 'home_banner' is not of the recipe action_value"):
+        action_live.Fits(ledger, plays={play.name: named}).tick()
 
 
 def test_without_a_model_decisions_are_degraded_and_say_what_to_fit(tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ class Fits:
         if wanted is None or (before is not None and before.version == wanted.rpartition("-")[2]):
             return False
         fitted = store.load(self.ledger, wanted)
+        if "model" not in fitted.parts or "spread" not in fitted.extra:
+            raise ModelError(f"Model {wanted} of play '{play.name}' is not of the recipe {NAME}. Set `model` to one.")
         self._known[play.name] = state_of(
             fitted.parts["model"],
             version=wanted.rpartition("-")[2],

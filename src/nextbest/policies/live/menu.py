@@ -87,7 +87,7 @@ def described(declared: tuple[Action, ...], shown: Menu, brought: Offers | None)
         values[shown.items :] = np.nan
         return brought.names, values
     names = {name: i for i, name in enumerate(brought.names)} if brought is not None else {}
-    cells, marks = _declared(declared, shown, names)
+    cells, marks = _declared(declared, shown, names, _texts(shown, brought))
     values = np.full((len(shown.ids), len(names)), np.nan)
     values[:, sorted(marks)] = 0.0
     for i, column, number in cells:
@@ -99,10 +99,22 @@ def described(declared: tuple[Action, ...], shown: Menu, brought: Offers | None)
     return tuple(names), values
 
 
+def _texts(shown: Menu, brought: Offers | None) -> set[tuple[int, str]]:
+    """Give the rows and features of which a request says a text itself: what the play says of them does not hold."""
+    if brought is None:
+        return set()
+    marks = [(j, name.partition("=")[0]) for j, name in enumerate(brought.names) if "=" in name]
+    rows = [shown.index[name] for name in brought.ids]
+    return {(rows[at], name) for j, name in marks for at in np.flatnonzero(brought.values[:, j] == 1.0).tolist()}
+
+
 def _declared(
-    declared: tuple[Action, ...], shown: Menu, names: dict[str, int]
+    declared: tuple[Action, ...], shown: Menu, names: dict[str, int], texts: set[tuple[int, str]]
 ) -> tuple[list[tuple[int, int, float]], set[int]]:
-    """Give (row, column, value) of what the play says of its actions, adding to *names*, and the columns of texts."""
+    """Give (row, column, value) of what the play says of its actions, adding to *names*, and the columns of texts.
+
+    `texts` are those that a request says itself.
+    """
     cells: list[tuple[int, int, float]] = []
     marks: set[int] = set()
     for i, kind in enumerate(shown.kinds.tolist()):
@@ -111,5 +123,6 @@ def _declared(
             column = names.setdefault(f"{name}={value}" if text else name, len(names))
             if text:
                 marks.add(column)
-            cells.append((i, column, 1.0 if isinstance(value, str) else float(value)))
+            if not text or (i, name) not in texts:
+                cells.append((i, column, 1.0 if isinstance(value, str) else float(value)))
     return cells, marks
