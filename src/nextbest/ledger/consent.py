@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest.errors import DataError
 from nextbest.ledger import chain
-from nextbest.ledger.gate import ANY, Gate, gate, removed, version
+from nextbest.ledger.gate import ANY, Gate, gate, version
 from nextbest.ledger.idempotency import together
 from nextbest.ledger.identities import normalise
+from nextbest.ledger.permits import removed
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import to_micros
 from nextbest.ledger.workspace import digest

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from nextbest.errors import LedgerError
-from nextbest.ledger.identities import cluster, merge_map, normalise
+from nextbest.ledger.identities import merge_map, normalise
 from nextbest.ledger.journal import Connection
 from nextbest.ledger.statements import load
 from nextbest.ledger.workspace import keyed
@@ -94,22 +94,6 @@ def gate(connection: sqlite3.Connection, config: Config, *, purpose: str, channe
         suppressed_digests=_column(connection, "suppressions"),
         erased_digests=_column(connection, "erased"),
     )
-
-
-def removed(
-    connection: sqlite3.Connection, config: Config, secret: bytes, subject_id: str, *, purpose: str, channel: str
-) -> str | None:
-    """Give None when a contact is allowed now, else the rule that removes it; use it inside the logging transaction."""
-    ids = cluster(connection, subject_id)
-    subjects = msgspec.json.encode(ids).decode()
-    if connection.execute(load(_FILE, "erased_any"), {"digests": digests(secret, ids)}).fetchone():
-        return "consent:erased"
-    hashed = digests(secret, (normalise(i) for i in ids))
-    if connection.execute(load(_FILE, "suppressed_any"), {"digests": hashed, "subjects": subjects}).fetchone():
-        return "suppressed"
-    asked = {"subjects": subjects, "purpose": purpose, "channel": channel}
-    rows = connection.execute(load(_FILE, "latest_of"), asked).fetchall()
-    return verdict([Answer(*row) for row in rows], config.consent.regime)
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from nextbest.errors import DataError, UnknownNameError
-from nextbest.ledger import gate, switches
+from nextbest.ledger import permits, switches
 from nextbest.ledger.statements import load
 from nextbest.ledger.times import from_micros, to_micros
 
@@ -190,7 +190,7 @@ def _at_dispatch(
     scope = {"play": message.play, "channel": message.channel, "action": message.action_id}
     if switches.stopped(connection, **scope):
         return "held", "held by the kill switch"
-    rule = message.purpose and gate.removed(
+    rule = message.purpose and permits.removed(
         connection,
         ledger.config,
         ledger.secret,

@@ -1,4 +1,4 @@
-"""May we, for one subject after the other, inside the transaction that logs: the same answers as `gate.removed`.
+"""May we, for one subject after the other, inside the transaction that logs: the answers of the `Gate` for everybody.
 
 A `Permits` lasts for one write transaction. What holds for everybody (is anybody merged, suppressed, erased?) is read
 once, and so are the answers and contacts of many subjects where they are foreseen: every statement is a moment in which
@@ -82,7 +82,7 @@ class Permits:
     def _read(self, ids: Sequence[str]) -> None:
         if not ids:
             return
-        found = self._connection.execute(load(_FILE, "latest_of_many"), (_json(ids),)).fetchone()[0]
+        found = self._connection.execute(load(_FILE, "latest_of"), (_json(ids),)).fetchone()[0]
         self._answers |= {one: [] for one in ids}
         for answer in _ANSWERS.decode(found):
             self._answers[answer.subject_id].append(answer)
@@ -98,6 +98,14 @@ class Permits:
             if self._connection.execute(load(_FILE, "suppressed_any"), asked).fetchone():
                 return "suppressed"
         return None
+
+
+def removed(
+    connection: sqlite3.Connection, config: Config, secret: bytes, subject_id: str, *, purpose: str, channel: str
+) -> str | None:
+    """Give None when a contact is allowed now, else the rule that removes it; use it inside the logging transaction."""
+    permits = Permits(connection, config, secret)
+    return permits.removed(permits.ids(subject_id), purpose=purpose, channels=(channel,))[0]
 
 
 def _json(ids: Sequence[str]) -> str:

@@ -37,16 +37,11 @@ SELECT 1 FROM erased WHERE subject_digest IN (SELECT value FROM json_each(:diges
 SELECT subject_id, purpose, channel, allowed, max(version) AS version FROM consent
 WHERE purpose IN (:purpose, '*') GROUP BY subject_id, purpose, channel;
 
--- name: latest_of
-SELECT subject_id, purpose, channel, allowed, max(version) AS version FROM consent
-WHERE subject_id IN (SELECT value FROM json_each(:subjects)) AND purpose IN (:purpose, '*') AND channel IN (:channel, '*')
-GROUP BY subject_id, purpose, channel;
-
 -- name: last_answer
 SELECT allowed FROM consent
 WHERE subject_id = :subject_id AND purpose = :purpose AND channel = :channel ORDER BY version DESC LIMIT 1;
 
--- name: latest_of_many
+-- name: latest_of
 SELECT json_group_array(json_array(subject_id, purpose, channel, allowed, version)) FROM (
   SELECT subject_id, purpose, channel, allowed, max(version) AS version FROM consent
   WHERE subject_id IN (SELECT value FROM json_each(?)) GROUP BY subject_id, purpose, channel
