@@ -176,14 +176,19 @@ def keyed(ledger: Ledger, name: str, request: bytes) -> tuple[str, str]:
 
 
 def write(
-    ledger: Ledger, using: Engine, group: Sequence[Wanted], encode: Callable[[Sequence[Made]], bytes]
+    ledger: Ledger, using: Engine, gather: Callable[[], Sequence[Wanted]], encode: Callable[[Sequence[Made]], bytes]
 ) -> Future[list[Any]]:
-    """Settle and log many proposals in one commit; resolves after it.
+    """Settle and log many proposals in one commit; resolves after it. `gather` gives them when the turn has come.
 
     Gives per proposal its decisions; with an idempotency key that came before, its first reply as bytes, or a
     `ConflictError`. A first reply is kept in the same commit, as `encode` gives it.
     """
-    return ledger.journal.submit(lambda connection: _written(ledger, using, connection, group, encode), decides=True)
+
+    def written(connection: sqlite3.Connection) -> list[Any]:
+        group = gather()
+        return _written(ledger, using, connection, group, encode) if group else []
+
+    return ledger.journal.submit(written, decides=True)
 
 
 def _written(

@@ -175,7 +175,7 @@ class SafetyMachine(RuleBasedStateMachine):
         wanted = deciding.Wanted(
             proposal=self.engine.propose(Ask(play="p", subject_id=subject)), key=name, request=request
         )
-        (made,) = deciding.write(self.ledger, self.engine, [wanted], encode).result()
+        (made,) = deciding.write(self.ledger, self.engine, lambda: [wanted], encode).result()
         if key in self.replies:
             assert made == self.replies[key][1]
         else:

@@ -14,7 +14,7 @@ from nextbest.serve.batcher import GROUP, Batcher
 from nextbest.serve.service import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Writer:
@@ -25,11 +25,13 @@ class Writer:
         self.go = threading.Event()
         self._threads = ThreadPoolExecutor(1)
 
-    def submit(self, group: Sequence[Any]) -> Future[list[str]]:
-        self.groups.append(list(group))
-        return self._threads.submit(self._write, list(group))
+    def submit(self, gather: Callable[[], Sequence[Any]]) -> Future[list[str]]:
+        return self._threads.submit(self._write, gather)
 
-    def _write(self, group: list[Any]) -> list[str]:
+    def _write(self, gather: Callable[[], Sequence[Any]]) -> list[str]:
+        group = list(gather())
+        if group:
+            self.groups.append(group)
         assert self.go.wait(10)
         if "bad" in group:
             raise LedgerError("The disk is full.")
@@ -52,6 +54,46 @@ def test_what_comes_meanwhile_shares_a_commit() -> None:
 
     assert asyncio.run(run()) == [f"done {i}" for i in range(3 + GROUP + 5)]
     assert [len(g) for g in writer.groups] == [3, GROUP, 5]
+
+
+def test_who_comes_before_the_turn_is_in_the_group() -> None:
+    """What a group is made of is settled when its turn has come, not when it asked for one."""
+    writer = Writer()
+    turn = threading.Event()
+
+    def submit(gather: Callable[[], Sequence[Any]]) -> Future[list[str]]:
+        return writer.submit(lambda: gather() if turn.wait(10) else ())
+
+    async def run() -> list[str]:
+        batcher: Batcher[str] = Batcher(submit)
+        early = batcher.add("early")
+        await asyncio.sleep(0.01)
+        late = batcher.add("late")
+        turn.set()
+        writer.go.set()
+        return list(await asyncio.gather(early, late))
+
+    assert asyncio.run(run()) == ["done early", "done late"]
+    assert writer.groups == [["early", "late"]]
+
+
+def test_a_writer_that_refuses_fails_those_who_wait() -> None:
+    """When nothing can be handed to the writer, or the turn never comes, all who wait are told, and nobody hangs."""
+
+    def refuse(gather: Callable[[], Sequence[Any]]) -> Future[list[str]]:
+        raise LedgerError("The journal is closed.")
+
+    def fail(gather: Callable[[], Sequence[Any]]) -> Future[list[str]]:
+        failed: Future[list[str]] = Future()
+        failed.set_exception(LedgerError("The turn never came."))
+        return failed
+
+    async def run(submit: Callable[[Callable[[], Sequence[Any]]], Future[list[str]]]) -> list[Any]:
+        batcher: Batcher[str] = Batcher(submit)
+        return await asyncio.gather(*(batcher.add(i) for i in range(GROUP + 2)), return_exceptions=True)
+
+    assert {str(told) for told in asyncio.run(run(refuse))} == {"The journal is closed."}
+    assert {str(told) for told in asyncio.run(run(fail))} == {"The turn never came."}
 
 
 def test_a_failed_group_fails_alone() -> None:

@@ -1,12 +1,15 @@
 """Many requests, one commit: while one group is being written, the next one gathers.
 
-A commit syncs to disk, which takes about as long as ranking does; so what came meanwhile shares the next one. A group
-wakes the event loop once. Nothing is answered before its commit.
+A commit syncs to disk, which takes about as long as ranking does; so what came meanwhile shares the next one. What a
+group is made of is settled when its turn to be written has come, not before: nobody waits for the commit after the
+next. A group wakes the event loop once. Nothing is answered before its commit.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nextbest.errors import LedgerError
@@ -26,12 +29,23 @@ PATIENCE_S = 3.0  # longer than a writer waits for its turn; a disk that takes l
 WAITING = 1024  # more than this would wait longer than any client does
 
 
+class _Group(Generic[T]):
+    """What is written together; `taken` once its turn has come, and with that what it is made of."""
+
+    def __init__(self) -> None:
+        self.entries: list[_Entry[T]] = []
+        self.taken = False
+
+
 class Batcher(Generic[T]):
-    """Hands what one event loop gathers to `submit`, one group at a time, in the order of coming."""
+    """Has what one event loop gathers written by `submit`, in the order of coming.
+
+    `submit` is given a function that gives the group, to be called when its turn has come, in whatever thread writes.
+    """
 
     def __init__(
         self,
-        submit: Callable[[Sequence[Any]], Future[list[T]]],
+        submit: Callable[[Callable[[], Sequence[Any]]], Future[list[T]]],
         *,
         waiting: int = WAITING,
         patience: float = PATIENCE_S,
@@ -41,9 +55,9 @@ class Batcher(Generic[T]):
         self._late = late
         self._most = waiting
         self._loop = asyncio.get_running_loop()
-        self._next: list[_Entry[T]] = []
+        self._next: deque[_Entry[T]] = deque()
         self._patience = patience
-        self._busy = False
+        self._asked = False
         self._stuck = False
 
     @property
@@ -66,34 +80,41 @@ class Batcher(Generic[T]):
         if due is not None:
             timer = self._loop.call_at(due, _overdue, future)
             future.add_done_callback(lambda _: timer.cancel())
-        if not self._busy:
-            self._busy = True
-            self._loop.call_soon(self._start)  # what this turn of the loop still brings comes along
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon(self._ask)  # what this turn of the loop still brings comes along
         return future
 
-    def _start(self) -> None:
-        group, self._next = self._next[:GROUP], self._next[GROUP:]
-        group = [(work, future) for work, future in group if not future.done()]  # whoever has gone is not decided for
-        if not group:
-            self._go_on()
-            return
+    def _ask(self) -> None:
+        """Ask for a turn to write."""
+        group: _Group[T] = _Group()
         timer = self._loop.call_later(self._patience, self._give_up, group)
         try:
-            written = self._submit([work for work, _ in group])
+            written = self._submit(partial(self._gathered, group))
         except Exception as error:  # noqa: BLE001 (it is told to all who wait for it)
             self._answer(group, timer, None, error)
         else:
             written.add_done_callback(lambda done: self._wake(group, timer, done))
 
-    def _give_up(self, group: Sequence[_Entry[T]]) -> None:
+    def _gathered(self, group: _Group[T]) -> list[Any]:
+        """Give what waits, up to a group; whoever comes from now on asks for a turn of his own."""
+        group.taken, self._asked = True, False
+        while self._next and len(group.entries) < GROUP:
+            entry = self._next.popleft()
+            if not entry[1].done():  # whoever has gone is not decided for
+                group.entries.append(entry)
+        return [work for work, _ in group.entries]
+
+    def _give_up(self, group: _Group[T]) -> None:
         """Tell all who wait that nothing is being written; what is under way may still become durable, unanswered."""
         self._stuck = True
-        waiting, self._next = self._next, []
-        for _, future in (*group, *waiting):
+        waiting = [*group.entries, *self._next]
+        self._next.clear()
+        for _, future in waiting:
             if not future.done():
                 future.set_exception(LedgerError(_STUCK))
 
-    def _wake(self, group: Sequence[_Entry[T]], timer: asyncio.TimerHandle, done: Future[list[T]]) -> None:
+    def _wake(self, group: _Group[T], timer: asyncio.TimerHandle, done: Future[list[T]]) -> None:
         """Run in the writer's thread: wake the loop once for the whole group."""
         error = done.exception()
         results = None if error is not None else done.result()
@@ -104,15 +125,16 @@ class Batcher(Generic[T]):
 
     def _answer(
         self,
-        group: Sequence[_Entry[T]],
+        group: _Group[T],
         timer: asyncio.TimerHandle,
         results: list[T] | None,
         error: BaseException | None,
     ) -> None:
         timer.cancel()
         self._stuck = False
-        self._go_on()
-        for i, (work, future) in enumerate(group):
+        if not group.taken:  # its turn never came
+            self._gathered(group)
+        for i, (work, future) in enumerate(group.entries):
             if future.done():
                 if self._late is not None and results is not None and not future.cancelled():
                     self._late(work, results[i])
@@ -120,12 +142,9 @@ class Batcher(Generic[T]):
                 future.set_exception(error or RuntimeError("the group gave no results"))
             else:
                 future.set_result(results[i])
-
-    def _go_on(self) -> None:
-        if self._next:
-            self._start()
-        else:
-            self._busy = False
+        if self._next and not self._asked:  # more than a group
+            self._asked = True
+            self._ask()
 
 
 def _overdue(future: asyncio.Future[Any]) -> None:

@@ -31,7 +31,7 @@ from nextbest.serve.replies import JSON, failed, refused
 from nextbest.serve.service import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
 
     from starlette.responses import Response
@@ -196,8 +196,8 @@ class Express:
             found = self._batchers[loop] = Batcher(self._write, late=self._withdraw)
         return found
 
-    def _write(self, group: Sequence[deciding.Wanted]) -> Future[list[Any]]:
-        return deciding.write(self._service.ledger, self._engine, group, self._encoded)
+    def _write(self, gather: Callable[[], Sequence[deciding.Wanted]]) -> Future[list[Any]]:
+        return deciding.write(self._service.ledger, self._engine, gather, self._encoded)
 
     def _withdraw(self, wanted: deciding.Wanted, made: Sequence[deciding.Made] | bytes | ConflictError) -> None:
         """Note in the log what became durable after its caller was told something else."""
