@@ -29,6 +29,7 @@ SOURCE = "simulator"
 VISITS, AT_A_TIME = 800, 20
 BEGAN, LASTED = timedelta(minutes=155), timedelta(hours=2)  # over long enough ago that silence is a no
 READING = timedelta(minutes=2)  # from the page to the click
+UNHURRIED_MS = 60_000.0  # visitors of the past wait for a busy machine
 SEED = 20_171_201
 PHONES = 0.6
 # What nobody tells the engine: how many in a hundred click, by device and banner.
@@ -63,7 +64,7 @@ _COMMANDS = """\
 KEY=$({program} key create --scope admin --expires 1d --json -w {folder} | sed -n 's/.*"key": "\\(.*\\)".*/\\1/p')
 say() {{ curl -s http://127.0.0.1:{port}/v1/$1 -d "$2" \\
   -H "Authorization: Bearer $KEY" -H "Content-Type: application/json"; echo; }}
-visits() {{ for i in $(seq 40); do
+visits() {{ for i in $(seq 100); do
   say decide '{{"play": "{play}", "subject_id": "'$1-$i'", "context": {{"device": "tablet"}}}}'; done; }}
 counts() {{ sed 's/.*"action_id":"\\([^"]*\\)".*/\\1/' | sort | uniq -c; }}
 
@@ -129,6 +130,7 @@ def _shown(engine: Any, play: str, start: int, many: int, who: np.random.Generat
             subject_id=f"visitor-{start + i}",
             context={"device": device, "simulated": True},
             request_id=f"visit-{start + i}",
+            deadline_ms=UNHURRIED_MS,
         )
         for i, device in enumerate(devices)
     ]
