@@ -44,9 +44,9 @@ _WRITER = (
     "PRAGMA wal_autocheckpoint = 65536",  # pages; `_Folder` is there before, so that no caller waits for it
 )
 REPLACED = "a restore has put another journal in its place while this program ran; start the program again"
-_FOLD_S = 2.0
-_FOLD_BYTES = 64 << 20
-_LONG, _SHORT, _PASSES = 8192, 64, 8  # frames of 4 KiB: when the log is begun anew, and what the writer folds for it
+_FOLD_S = 0.25
+_FOLD_BYTES = 4 << 20
+_LONG, _SHORT, _PASSES = 2048, 512, 4  # frames of 4 KiB: when the log is begun anew, and what the writer folds for it
 
 
 class Connection(sqlite3.Connection):
@@ -67,12 +67,10 @@ _Work = tuple["Callable[[sqlite3.Connection], Any] | _Checkpoint | _Stop", "Futu
 
 
 class _Folder:
-    """Folds the write-ahead log into the file beside the writing thread, every few seconds while it is long.
+    """Folds the write-ahead log into the file beside the writing thread, a few times a second while it is long.
 
-    A page of an index that many rows touch is written into the file once per fold, so folds are rare: they grow dearer
-    with the file. While commits go on, something is always left behind, and a log that is never folded whole is never
-    begun anew. So the long part is folded here, and the writer folds the short rest, between two groups, when `rest`
-    asks for it.
+    While commits go on, something is always left behind, and a log that is never folded whole is never begun anew. So
+    the long part is folded here, and the writer folds the short rest, between two groups, when `rest` asks for it.
     """
 
     def __init__(self, journal: Journal) -> None:
