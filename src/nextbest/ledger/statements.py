@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MOST_AT_ONCE = 64  # rows of one statement; SQLite takes 32,766 values
+MOST_AT_ONCE = 128  # rows; of more than a service gathers, each has its own step, which is quicker on the whole
 _SQL = files("nextbest.ledger").joinpath("sql")
 _NAME = "-- name:"
 
@@ -32,12 +32,15 @@ def insert(connection: sqlite3.Connection, file: str, name: str, rows: Iterable[
     row. Powers of two, because SQLite prepares every number of rows by itself, and keeps few.
     """
     left = iter(rows)
-    while some := list(islice(left, MOST_AT_ONCE)):
-        begin = 0
-        while begin < len(some):
-            end = begin + (1 << (len(some) - begin).bit_length() - 1)
-            connection.execute(_repeated(file, name, end - begin), tuple(chain.from_iterable(some[begin:end])))
-            begin = end
+    some = list(islice(left, MOST_AT_ONCE + 1))
+    if len(some) > MOST_AT_ONCE:
+        connection.executemany(load(file, name), chain(some, left))
+        return
+    begin = 0
+    while begin < len(some):
+        end = begin + (1 << (len(some) - begin).bit_length() - 1)
+        connection.execute(_repeated(file, name, end - begin), tuple(chain.from_iterable(some[begin:end])))
+        begin = end
 
 
 @cache
