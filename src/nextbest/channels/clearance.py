@@ -70,7 +70,7 @@ class Clearance:
         from nextbest.ledger import contacts
 
         since = self.now - timedelta(days=cap.days)
-        recorded = contacts.count(connection, message.subject_id, since=since, channel=cap.channel)
+        recorded = contacts.count(connection, message.subject_id, since=since, channel=cap.channel, most=cap.count + 1)
         itself = self.decided[message.key] >= since
         return recorded - itself + 1 > cap.count
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nextbest.types import Action
 
 _FILE = "decisions.sql"
+ALL = -1  # how SQLite says that there is no limit
 _COUNTS = msgspec.json.Decoder(dict[str, int])
 _MOMENT = pa.timestamp("us", tz="UTC")
 Row = tuple[str, int, str, str, str, str]  # subject_id, ts, decision_id, channel, play, action_id
@@ -46,17 +47,25 @@ class Asked(NamedTuple):
     ids: tuple[str, ...]
     since: int  # microseconds
     channel: str = ""
+    most: int = ALL  # a cap need not know by how much it is passed, and who was contacted often takes long to count
 
 
-def count(connection: sqlite3.Connection, subject_id: str, *, since: datetime, channel: str = "") -> int:
-    """Give how often a subject (under any of its ids) was contacted since a moment, on one channel or on all."""
+def count(
+    connection: sqlite3.Connection, subject_id: str, *, since: datetime, channel: str = "", most: int = ALL
+) -> int:
+    """Give how often a subject (under any of its ids) was contacted since a moment, on one channel or on all.
+
+    With *most* the counting stops there.
+    """
     ids = tuple(cluster(connection, subject_id))
-    return count_many(connection, [Asked(ids, to_micros(since), channel)])[0]
+    return count_many(connection, [Asked(ids, to_micros(since), channel, most)])[0]
 
 
 def count_many(connection: sqlite3.Connection, asked: Sequence[Asked]) -> list[int]:
-    """Count many such contacts in one statement."""
-    found = connection.execute(load(_FILE, "count_contacts"), (msgspec.json.encode(asked).decode(),)).fetchone()[0]
+    """Count many such contacts in one statement; each at least up to its own `most`."""
+    most = ALL if any(one.most == ALL for one in asked) else max((one.most for one in asked), default=ALL)
+    known = {"asked": msgspec.json.encode(asked).decode(), "most": most}
+    found = connection.execute(load(_FILE, "count_contacts"), known).fetchone()[0]
     counts = _COUNTS.decode(found)
     return [counts[str(i)] for i in range(len(asked))]
 

@@ -154,7 +154,7 @@ def _at_cap(connection: sqlite3.Connection, cap: Cap, now: datetime, ids: pa.Chu
 
     since = now - timedelta(days=cap.days)
     if len(ids) == 1:
-        alone = contacts.count(connection, ids[0].as_py(), since=since, channel=cap.channel)
+        alone = contacts.count(connection, ids[0].as_py(), since=since, channel=cap.channel, most=cap.count)
         return np.array([alone >= cap.count])
     recent = contacts.recent(connection, since=since)
     if cap.channel:

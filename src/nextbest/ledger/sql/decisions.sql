@@ -23,10 +23,13 @@ SELECT subject_id, ts, channel, play, action_id FROM contact WHERE ts >= ? ORDER
 
 -- name: count_contacts
 SELECT json_group_object(asked.key, (
-  SELECT count(*) FROM contact
-  WHERE subject_id IN (SELECT value FROM json_each(asked.value -> 0))
-  AND ts >= asked.value ->> 1 AND asked.value ->> 2 IN ('', channel)
-)) FROM json_each(?) AS asked;
+  SELECT count(*) FROM (
+    SELECT 1 FROM contact
+    WHERE subject_id IN (SELECT value FROM json_each(asked.value -> 0))
+    AND ts >= asked.value ->> 1 AND asked.value ->> 2 IN ('', channel)
+    LIMIT :most
+  )
+)) FROM json_each(:asked) AS asked;
 
 -- name: insert_feedback
 INSERT INTO feedback (feedback_id, decision_id, verdict, action_id, by, note, ts) VALUES (?, ?, ?, ?, ?, ?, ?);

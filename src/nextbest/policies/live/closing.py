@@ -229,7 +229,7 @@ def close_caps(group: Group, proposal: Proposal, rules: list[str | None], ids: t
 
 
 def _asked(proposal: Proposal, cap: Cap, ids: tuple[str, ...]) -> Asked:
-    return Asked(ids, to_micros(proposal.ts) - cap.days * _DAY, cap.channel)
+    return Asked(ids, to_micros(proposal.ts) - cap.days * _DAY, cap.channel, cap.count)
 
 
 def _contacts(group: Group, permits: Permits, asked: Asked) -> int:
