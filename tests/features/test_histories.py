@@ -49,9 +49,29 @@ def test_memory_and_query_agree_on_segments_and_live_events(ledger: Ledger) -> N
     kept = Histories(ledger)
     memory, query = _both(ledger, kept)
     assert memory == query
-    assert kept.has("c1")
+    assert kept.has("c1", ["page_views_7d"])
     memory, query = _both(ledger, kept)
     assert memory == query
+
+
+def test_subjects_that_are_read_together_are_as_read_alone(ledger: Ledger) -> None:
+    """One reading for many, with merged ids and somebody without events among them, gives each its own history."""
+    load(ledger, 41)
+    identities.merge(ledger, "c3", "c2", why="same person")
+    subjects = ("c1", "c2", "c4", "nobody")
+    kept = Histories(ledger)
+    kept.warm(subjects)
+    assert all(kept.has(one, ["page_views_7d"]) for one in subjects)
+    memory, query = _both(ledger, kept, subjects)
+    assert memory == query
+
+
+def test_a_subject_is_read_only_for_features(ledger: Ledger) -> None:
+    """Nobody was read yet: that is a lack for a feature, and none for what is only predicted."""
+    load(ledger, 41)
+    kept = Histories(ledger)
+    assert not kept.has("c1", ["churn_probability", "page_views_7d"])
+    assert kept.has("c1", ["churn_probability"])
 
 
 def test_a_new_event_counts_at_once(ledger: Ledger) -> None:
@@ -66,7 +86,7 @@ def test_a_new_event_counts_at_once(ledger: Ledger) -> None:
         "ts": (AS_OF - timedelta(hours=1)).isoformat(),
     }
     events.ingest(ledger, [view], source="api")
-    assert kept.has("c1")
+    assert kept.has("c1", ["page_views_7d"])
     assert kept.vector("c1", ["page_views_7d"], as_of=AS_OF)["page_views_7d"] == before + 1
     memory, query = _both(ledger, kept)
     assert memory == query
@@ -125,7 +145,7 @@ def test_only_so_many_events_are_kept(ledger: Ledger) -> None:
     kept = Histories(ledger, most_events=120)
     memory, query = _both(ledger, kept, [f"c{i}" for i in range(12)])
     assert memory == query
-    assert kept.has("c11")
-    assert not kept.has("c0")
+    assert kept.has("c11", ["page_views_7d"])
+    assert not kept.has("c0", ["page_views_7d"])
     memory, query = _both(ledger, kept, ("c0",))
     assert memory == query

@@ -138,7 +138,7 @@ def test_someone_new_is_served_what_was_published_and_is_exact_from_then_on(ledg
     published.publish(ledger, "features", "", NOW, pa.table({"subject_id": ["v1"], "page_views_7d": [7.0]}))
     assert memory(ledger, "v1", ("page_views_7d",), {}).features["page_views_7d"] == 7.0
     until = time.monotonic() + 20
-    while not memory.histories.has("v1") and time.monotonic() < until:
+    while not memory.histories.has("v1", ("page_views_7d",)) and time.monotonic() < until:
         time.sleep(0.01)
     assert memory(ledger, "v1", ("page_views_7d",), {}).features["page_views_7d"] == 1.0
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MILLISECOND_US = 1_000
 _MILLISECONDS_PER_DAY = float(DAY_US // _MILLISECOND_US)
+_HALF = 64  # bits
 _ALWAYS = -(2**62)  # a state of unknown moment was there before every moment
 
 
@@ -228,7 +229,12 @@ def _gap_deviation(_f: Feature, s: Series, low: int, high: int, _now: int) -> fl
     if many < 2:
         return None
     above = many * sum(g * g for g in between) - sum(between) ** 2
-    return math.sqrt(float(above) / float(many * (many - 1))) / _MILLISECONDS_PER_DAY
+    return math.sqrt(_double(above) / float(many * (many - 1))) / _MILLISECONDS_PER_DAY
+
+
+def _double(value: int) -> float:
+    """Give a whole number as the query's engine makes a double of 128 bits: half by half, so rounded twice."""
+    return float(value >> _HALF) * 2.0**_HALF + float(value & (1 << _HALF) - 1)
 
 
 _AGGREGATES: dict[str, Callable[[Feature, Series, int, int, int], float | None]] = {

@@ -62,10 +62,15 @@ class Histories:
         self._due = tail.Look(ledger.journal).due
         self._people: tuple[int, int, int] = (0, 0, 0)
 
-    def has(self, subject_id: str) -> bool:
-        """Tell whether a subject would be served from memory."""
+    def has(self, subject_id: str, names: Collection[str]) -> bool:
+        """Tell whether features of a subject need no reading: its events are in memory, or no name is a feature.
+
+        Raises `LedgerError` when the journal cannot be read.
+        """
         with self._lock:
-            return subject_id in self._kept
+            if self._due():
+                self._look()
+            return subject_id in self._kept or self._features.keys().isdisjoint(names)
 
     def vector(self, subject_id: str, names: Collection[str], *, as_of: datetime) -> dict[str, float | None]:
         """Give features of a subject (its canonical id) as of a moment: `features.build.vector`, byte for byte.
@@ -80,12 +85,14 @@ class Histories:
             if wanted and kept is not None:
                 self._kept.move_to_end(subject_id)
                 return alone.vector(kept.history, wanted, as_of)
-        return alone.vector(self._read(subject_id).history, wanted, as_of) if wanted else {}
+        return alone.vector(self._read([subject_id])[subject_id].history, wanted, as_of) if wanted else {}
 
-    def warm(self, subject_id: str) -> None:
-        """Read a subject's events unless they are there, so that the next request finds them."""
-        if not self.has(subject_id):
-            self._read(subject_id)
+    def warm(self, subject_ids: Collection[str]) -> None:
+        """Read the events of subjects together, unless they are there, so that their next requests find them."""
+        with self._lock:
+            missing = [one for one in dict.fromkeys(subject_ids) if one not in self._kept]
+        if missing:
+            self._read(missing)
 
     # --- keeping up with the journal --------------------------------------------------------------------------------
 
@@ -138,27 +145,31 @@ class Histories:
                 self._kept[subject].events += 1
                 self._events += 1
 
-    # --- reading one subject ----------------------------------------------------------------------------------------
+    # --- reading subjects -------------------------------------------------------------------------------------------
 
-    def _read(self, subject_id: str) -> _Kept:
-        """Read a subject's events, and keep them unless the ledger moved meanwhile; others are served meanwhile."""
+    def _read(self, subject_ids: list[str]) -> dict[str, _Kept]:
+        """Read events of subjects, and keep them unless the ledger moved meanwhile; others are served meanwhile."""
         for _ in range(_ATTEMPTS):
             with self._lock:
                 self._look()
                 before = self._stamp
-            kept = self._found(subject_id)
+            found = self._found(subject_ids)
             with self._lock:
                 self._look()
                 if self._stamp == before:
-                    self._keep(subject_id, kept)
-                    return kept
-        return self._found(subject_id)
+                    for subject_id, kept in found.items():
+                        self._keep(subject_id, kept)
+                    return found
+        return self._found(subject_ids)
 
-    def _found(self, subject_id: str) -> _Kept:
-        rows = _rows(self._ledger, self._kinds, subject_id, categories=_asks(self._features.values()))
+    def _found(self, subject_ids: list[str]) -> dict[str, _Kept]:
+        rows = _rows(self._ledger, self._kinds, subject_ids, categories=_asks(self._features.values()))
         with self._ledger.journal.read() as connection:
-            ids = identities.cluster(connection, subject_id)
-        return _Kept(history=alone.History(rows=rows), ids=ids, events=1 + sum(map(len, rows.values())))
+            ids = {one: identities.cluster(connection, one) for one in subject_ids}
+        return {
+            one: _Kept(history=alone.History(rows=own), ids=ids[one], events=1 + sum(map(len, own.values())))
+            for one, own in rows.items()
+        }
 
     def _keep(self, subject_id: str, kept: _Kept) -> None:
         self._drop(subject_id)
@@ -182,15 +193,18 @@ def _asks(features: Collection[Feature]) -> bool:
     return any(views.CATEGORY in {*p.condition.columns, *(p.value.columns if p.column else ())} for p in parts)
 
 
-def _rows(ledger: Ledger, kinds: Collection[str], subject_id: str, *, categories: bool) -> dict[str, list[Any]]:
-    """Give the events of one subject by kind."""
-    found: dict[str, list[Any]] = {}
+def _rows(
+    ledger: Ledger, kinds: Collection[str], subject_ids: Collection[str], *, categories: bool
+) -> dict[str, dict[str, list[Any]]]:
+    """Give the events of each subject by kind."""
+    found: dict[str, dict[str, list[Any]]] = {one: {kind: [] for kind in kinds} for one in subject_ids}
     if not kinds:
         return found
+    names = {f"subject_{i}": one for i, one in enumerate(subject_ids)}
+    theirs = exp.In(this=exp.column("subject_id"), expressions=[exp.Placeholder(this=name) for name in names])
     with analysis.connect(ledger, [SOURCES.get(k, k) for k in kinds], categories=categories) as connection:
         for kind in kinds:
-            source = views.relation(SOURCES.get(kind, kind))
-            same = exp.EQ(this=exp.column("subject_id"), expression=exp.Placeholder(this="subject_id"))
-            query = exp.select("*").from_(source).where(same)
-            found[kind] = analysis.run(connection, query, {"subject_id": subject_id}).to_pylist()
+            query = exp.select("*").from_(views.relation(SOURCES.get(kind, kind))).where(theirs)
+            for row in analysis.run(connection, query, names).to_pylist():
+                found[row["subject_id"]][kind].append(row)
     return found

@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
     from nextbest.policies.live.known import Said
 
-_MINUTE = timedelta(minutes=1)  # how old a prediction may be is a matter of days
+_FOR = timedelta(minutes=10)  # what was read is kept: how old a prediction may be is a matter of days
 _MOST = 50_000  # subjects whose predictions are kept
 _IDLE_S = 1.0  # how long a closed ledger keeps the thread
 _REST = 9.0  # of ten moments one is for reading: decisions need the processor more than subjects that may not come back
+_TOGETHER = 64  # subjects that are read at once: one query for all takes little more than one for each
 _WAITING = 1_000  # subjects to be read; more would be served long after they were asked for
 _log = logging.getLogger("nextbest")
 
@@ -71,7 +73,7 @@ class Memory:
                     self._stamp, self._kept = stamp, {}
             kept = self._kept
         found = kept.get(subject_id)
-        if found is not None and abs(now - found[1]) < _MINUTE:
+        if found is not None and abs(now - found[1]) < _FOR:
             return found[0]
         with self._ledger.journal.read() as connection:
             before = tail.publications(connection)
@@ -87,10 +89,10 @@ class Memory:
     ) -> Mapping[str, float | None]:
         if not names:
             return {}
-        if not self.histories.has(subject) and all(name in published for name in names):
-            self._later(subject)
-            return {}
         try:
+            if all(name in published for name in names) and not self.histories.has(subject, names):
+                self._later(subject)
+                return {}
             return self.histories.vector(subject, names, as_of=now)
         except LedgerError as error:
             _log.error("decide: features are missing: %s", type(error).__name__)
@@ -108,13 +110,19 @@ class Memory:
 
     def _read(self) -> None:
         while not self._ledger.journal.closed:
-            try:
-                subject = self._cold.get(timeout=_IDLE_S)
-            except queue.Empty:
-                continue
+            subjects = self._waiting()
             started = time.perf_counter()
             try:
-                self.histories.warm(subject)
+                self.histories.warm(subjects)
             except LedgerError as error:
                 _log.error("decide: events could not be read: %s", type(error).__name__)
             time.sleep(_REST * (time.perf_counter() - started))
+
+    def _waiting(self) -> list[str]:
+        """Give the subjects that wait to be read, up to so many as are read together; none when nobody comes."""
+        found: list[str] = []
+        with suppress(queue.Empty):
+            found.append(self._cold.get(timeout=_IDLE_S))
+            while len(found) < _TOGETHER:
+                found.append(self._cold.get_nowait())
+        return found
