@@ -46,7 +46,7 @@ _WRITER = (
 REPLACED = "a restore has put another journal in its place while this program ran; start the program again"
 _FOLD_S = 0.25
 _FOLD_BYTES = 4 << 20
-_LONG, _SHORT, _PASSES = 2048, 512, 4  # frames of 4 KiB: when the log is begun anew, and what the writer folds for it
+_LONG, _SHORT, _PASSES = 16384, 64, 8  # frames of 4 KiB: when the log is begun anew, and what the writer folds for it
 
 
 class Connection(sqlite3.Connection):
@@ -311,9 +311,9 @@ class Journal:
                 turns = turns or Turns(self.file.parent)
                 with turns.turn():
                     self._serve(connection, work)
-                if self._folder.rest:
-                    self._folder.rest = False
-                    _fold(connection)
+                    if self._folder.rest:  # within the turn, or another process adds to it meanwhile
+                        self._folder.rest = False
+                        _fold(connection)
                 self._folder.wake()
             except BaseException as error:  # noqa: BLE001 (who waits must hear of it, and writing goes on)
                 if not isinstance(error, sqlite3.Error | OSError):
