@@ -64,3 +64,12 @@ def test_texts_are_names_of_their_own() -> None:
     assert described.by_action(again) == {"a": {"price": 2.5, "colour=red": 1.0}, "b": {"new": 1.0}, "c": {}}
     assert described.by_action(described.read(None)) == {}
     assert described.stored(described.of_features({})) is None
+
+
+def test_a_row_from_before_is_read() -> None:
+    """A head of ids and names alone is followed by doubles."""
+    numbers = np.array([[0.5, float("nan")]])
+    found = described.read(b'[["a"],["x","y"]]\n' + numbers.astype("<f8").tobytes())
+    assert found is not None
+    assert (found.ids, found.names) == (("a",), ("x", "y"))
+    assert np.array_equal(found.values(), numbers, equal_nan=True)

@@ -6,10 +6,12 @@ Most numbers that people and shops send are decimals of few digits. Those are ke
 bytes, to be divided by 10 to the power of `digits`: that gives the same double back, because the quotient of two whole
 numbers is rounded to the nearest double, as a decimal is when it is read. All others are kept as float64 (`size` 8).
 Numbers are little endian and by candidate; what is missing is the smallest whole number, or NaN. A zero has no sign.
+Rows from before have no `digits` and no `size` in their head, and doubles after it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,13 +24,33 @@ if TYPE_CHECKING:
     Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 _ENCODE = msgspec.json.Encoder().encode
-_HEAD = msgspec.json.Decoder(tuple[tuple[str, ...], tuple[str, ...], int, int])
 _DIGITS = (0, 1, 2, 3, 4, 6, 9)
 _WHOLE = {1: "<i1", 2: "<i2", 4: "<i4"}
 _MOST = {size: float(2 ** (8 * size - 1) - 1) for size in _WHOLE}  # the smallest of all stands for what is missing
 _FLOAT = 8
 _MOST_KNOWN = 256
-_known: dict[tuple[str, ...], int] = {}  # by names, how many digits were enough last time: a place in `_DIGITS`
+_AGAIN = 256  # tables after which the fewest digits are tried again: one odd number is not to cost bytes for ever
+
+
+@dataclass(slots=True)
+class _Tried:
+    """What was enough for the last table of some names: a place in `_DIGITS`, or its length where none was."""
+
+    at: int = 0
+    left: int = _AGAIN
+
+
+_known: dict[tuple[str, ...], _Tried] = {}
+
+
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    digits: int = 0
+    size: int = _FLOAT
+
+
+_HEAD = msgspec.json.Decoder(_Head)
 
 
 class Described(NamedTuple):
@@ -51,29 +73,36 @@ class Described(NamedTuple):
 
 def pack(ids: tuple[str, ...], names: tuple[str, ...], values: Numbers) -> Described:
     """Give a table, packed without loss; `values` is float64 of shape (ids, names), NaN where missing."""
+    tried = _known.get(names)
+    if tried is None or tried.left <= 0:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        tried = _known[names] = _Tried()
+    tried.left -= 1
+    if tried.at < len(_DIGITS):
+        found = _fewest(values, tried)
+        if found is not None:
+            size, whole = found
+            return Described(ids, names, _DIGITS[tried.at], size, whole.tobytes())
+    return Described(ids, names, 0, _FLOAT, np.asarray(values, "<f8").tobytes())
+
+
+def _fewest(values: Numbers, tried: _Tried) -> tuple[int, np.ndarray[Any, Any]] | None:
+    """Give the size and the numbers as whole ones, with the fewest digits from those tried last on; None: with none."""
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     missing, given = None, values
     if low != low:  # noqa: PLR0124 (NaN: something is missing)
         missing = np.isnan(values)
         given = np.where(missing, 0.0, values)
         low, high = float(given.min()), float(given.max())
-    begin = _known.get(names, 0)
-    for at in range(begin, len(_DIGITS)):
-        found = _whole(given, max(-low, high), _DIGITS[at])
+    while tried.at < len(_DIGITS):
+        found = _whole(given, max(-low, high), _DIGITS[tried.at])
         if found is not None:
-            break
-    else:
-        at, found = len(_DIGITS) - 1, None
-    if at != begin:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[names] = at
-    if found is None:
-        return Described(ids, names, 0, _FLOAT, values.astype("<f8").tobytes())
-    size, whole = found
-    if missing is not None:
-        whole[missing] = -_MOST[size] - 1
-    return Described(ids, names, _DIGITS[at], size, whole.tobytes())
+            if missing is not None:
+                found[1][missing] = -_MOST[found[0]] - 1
+            return found
+        tried.at += 1
+    return None
 
 
 def _whole(values: Numbers, far: float, digits: int) -> tuple[int, np.ndarray[Any, Any]] | None:
@@ -130,7 +159,8 @@ def read(held: bytes | None) -> Described | None:
     if held is None:
         return None
     head, _, numbers = held.partition(b"\n")
-    return Described(*_HEAD.decode(head), numbers)
+    known = _HEAD.decode(head)
+    return Described(known.ids, known.names, known.digits, known.size, numbers)
 
 
 @lru_cache(maxsize=64)  # a page asks for the same items again and again
