@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 _LEFT_S = 5.0  # for what is still under way at the end
 
@@ -89,8 +89,8 @@ class _Connection(asyncio.Protocol):
 class _Run:
     """One run: what is due, who is free, what came back."""
 
-    def __init__(self, requests: Sequence[bytes], keep: Callable[[int, bytes], None] | None) -> None:
-        self._requests = requests
+    def __init__(self, request: Callable[[int], bytes], keep: Callable[[int, bytes], None] | None) -> None:
+        self._request = request
         self._keep = keep
         self._free: deque[_Connection] = deque()
         self._due: deque[tuple[float, int]] = deque()
@@ -101,7 +101,7 @@ class _Run:
     def ask(self, due: float, i: int) -> None:
         self.under_way += 1
         if self._free:
-            self._free.pop().send(self._requests[i % len(self._requests)], due)
+            self._free.pop().send(self._request(i), due)
         else:
             self._due.append((due, i))
 
@@ -109,7 +109,7 @@ class _Run:
         connection.due = None
         if self._due:
             due, i = self._due.popleft()
-            connection.send(self._requests[i % len(self._requests)], due)
+            connection.send(self._request(i), due)
         else:
             self._free.append(connection)
 
@@ -131,16 +131,16 @@ class _Run:
 
 async def hold(
     port: int,
-    requests: Sequence[bytes],
+    request: Callable[[int], bytes],
     *,
     rate: float,
     seconds: float,
     connections: int = 64,
     keep: Callable[[int, bytes], None] | None = None,
 ) -> Held:
-    """Send requests in turn at a constant rate; `keep` is called with the status and body of every answer."""
+    """Send the requests 0, 1, ... at a constant rate; `keep` is called with the status and body of every answer."""
     loop = asyncio.get_running_loop()
-    run = _Run(requests, keep)
+    run = _Run(request, keep)
     opened = [await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port) for _ in range(connections)]
     started, sent, total = time.perf_counter(), 0, int(rate * seconds)
     while sent < total:

@@ -1,17 +1,23 @@
--- Sends the prepared bodies in turn; at the end, prints what was measured as one line of JSON.
-local bodies, at = {}, 0
+-- Sends the prepared bodies in turn, about one customer after the other (as `subject` in shop.py gives them); at the
+-- end, prints what was measured as one line of JSON.
+local STRIDE, SUBJECTS = 7919, 20000
+local before, after, at = {}, {}, 0
 
 function init(arguments)
-  for line in io.lines(arguments[1]) do bodies[#bodies + 1] = line end
-  at = math.random(#bodies)
+  for line in io.lines(arguments[1]) do
+    local from, to = line:find("s?????", 1, true)
+    before[#before + 1], after[#after + 1] = line:sub(1, from - 1), line:sub(to + 1)
+  end
+  at = math.random(SUBJECTS)
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
   wrk.headers["Authorization"] = "Bearer " .. arguments[2]
 end
 
 function request()
-  at = at % #bodies + 1
-  return wrk.format(nil, "/v1/decide", nil, bodies[at])
+  at = at + 1
+  local i, subject = at % #before + 1, string.format("s%05d", at * STRIDE % SUBJECTS)
+  return wrk.format(nil, "/v1/decide", nil, before[i] .. subject .. after[i])
 end
 
 function done(summary, latency)

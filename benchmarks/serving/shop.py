@@ -17,9 +17,11 @@ from nextbest.ledger import published
 if TYPE_CHECKING:
     from pathlib import Path
 
-TREES, CANDIDATES, FEATURES, SUBJECTS, BODIES = 200, 50, 30, 2000, 512
+TREES, CANDIDATES, FEATURES, SUBJECTS, BODIES = 200, 50, 30, 20_000, 512
+STRIDE = 7919  # from one request's subject to the next; no divisor of SUBJECTS, so all are asked about in turn
 NAMES = [f"f{i:02d}" for i in range(FEATURES)]
 PLAY = "placement"
+SUBJECT = "s?????"  # of the length of `subject`, so that the length of a request is known before
 # Ten rules stand between a request and its answer: the stop switch, consent (opt-in), suppression, the audience (two
 # conditions), the eligibility of an item (two conditions), two caps, and quiet hours; the policy explores.
 CONFIG = f"""
@@ -38,7 +40,7 @@ value = "average_order_value"
 holdout = 0.05
 policy = {{ name = "squarecb" }}
 deadline_ms = 1000
-caps = [{{ count = 1000000, days = 7 }}, {{ count = 1000000, days = 30, channel = "push" }}]
+caps = [{{ count = 100, days = 7 }}, {{ count = 200, days = 30, channel = "push" }}]
 quiet_hours = {{ start = "00:00", end = "00:01", timezone = "UTC" }}
 learner = {{ name = "boosted" }}
 
@@ -63,13 +65,13 @@ def train(file: Path) -> None:
 
 
 def bodies() -> list[bytes]:
-    """Give requests for many subjects, each with its own candidates."""
+    """Give requests, each with its own candidates; whom one is about (`SUBJECT`) is put in when it is sent."""
     rng = np.random.default_rng(11)
     return [
         json.dumps(
             {
                 "play": PLAY,
-                "subject_id": f"s{rng.integers(SUBJECTS)}",
+                "subject_id": SUBJECT,
                 "context": {"page": "home", "hour": int(rng.integers(24))},
                 "candidates": {
                     "ids": [f"item{k}" for k in rng.choice(5000, CANDIDATES, replace=False)],
@@ -83,11 +85,16 @@ def bodies() -> list[bytes]:
     ]
 
 
+def subject(number: int) -> str:
+    """Give the id of the customer whom the n-th request is about."""
+    return f"s{number * STRIDE % SUBJECTS:05d}"
+
+
 def make(folder: Path) -> str:
     """Make the model, the requests and the workspace in a folder; gives an API key."""
     train(folder / "model.txt")
     (folder / "bodies.txt").write_bytes(b"\n".join(bodies()))
-    ids = [f"s{i}" for i in range(SUBJECTS)]
+    ids = [subject(i) for i in range(SUBJECTS)]
     with operations.create(folder / "shop", config_text=CONFIG) as ledger:
         rng = np.random.default_rng(3)
         known = {

@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
 from benchmarks.serving import client, shop  # noqa: E402 (a script: its own folder is not on the path before)
-from benchmarks.serving.run import free_port, running  # noqa: E402
+from benchmarks.serving.run import free_port, requests, running  # noqa: E402
 
 from nextbest import operations  # noqa: E402
 from nextbest.ledger import published  # noqa: E402
@@ -71,7 +71,7 @@ def republish(folder: Path, number: int) -> None:
     rng = np.random.default_rng(number)
     n = shop.SUBJECTS
     table = {
-        "subject_id": [f"s{i}" for i in range(n)],
+        "subject_id": [shop.subject(i) for i in range(n)],
         "orders_365d": rng.integers(1, 9, n).astype(np.float64),
         "average_order_value": rng.gamma(4, 12, n),
         "churn_probability": rng.beta(2, 5, n),
@@ -84,10 +84,7 @@ def soak(folder: Path, key: str, *, minutes: float, rate: float, step_s: float, 
     """Serve, ask and look."""
     port = free_port()
     command = [sys.executable, str(HERE / "ours.py"), str(folder / "shop"), str(folder / "model.txt"), str(port)]
-    asks = [
-        client.request("127.0.0.1", "/v1/decide", key, body)
-        for body in (folder / "bodies.txt").read_bytes().split(b"\n")
-    ]
+    asks = requests(key)
     looks: list[Look] = []
     with running([command], port):
         pid, started, reloads = server_of(folder / "shop"), time.monotonic(), 0

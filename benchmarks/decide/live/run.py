@@ -1,6 +1,6 @@
 """One live decision in process, and the journal: microseconds, beside what others need for a part of it.
 
-python benchmarks/decide/live/run.py [--only linear|tree|journal]      prints Markdown and one JSON line per figure
+python benchmarks/decide/live/run.py [--only linear|tree|first|journal]    prints Markdown and one JSON line per figure
 
 All sides take the same requests in turns (ABAB, in blocks) in one process on one thread; each request has numbers of
 its own. Times are of the thread's own work (CPU), so that what else the machine does counts for nobody.
@@ -12,6 +12,8 @@ import argparse
 import json
 import logging
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -30,6 +32,8 @@ from nextbest.policies.live.settle import settle_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    import lightgbm
 
     from nextbest.ledger import Ledger
     from nextbest.models.boosting import Boosting
@@ -170,12 +174,7 @@ def tree(requests: int) -> Iterator[tuple[str, str, dict[str, float]]]:
 
     from nextbest.models.fast_predict import scorer
 
-    draw = np.random.default_rng(2)
-    rows = draw.normal(size=(20_000, FEATURES))
-    label = (np.sin(rows[:, :5]).sum(axis=1) + draw.normal(size=len(rows)) > 0).astype(int)
-    settings = {"objective": "binary", "num_threads": 1, "verbose": -1, "num_leaves": 31}
-    grown = lightgbm.train(settings, lightgbm.Dataset(rows, label), TREES)
-    booster = lightgbm.Booster(model_str=grown.model_to_string())
+    booster = lightgbm.Booster(model_str=grown().model_to_string())
     asks = questions(requests)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -193,6 +192,17 @@ def tree(requests: int) -> Iterator[tuple[str, str, dict[str, float]]]:
     }  # fmt: skip
     yield from product(asks, "numbers alone", {}, "decide boosted")
     yield from product(asks, "with a text and the items' ids", {"device": "phone"}, "decide boosted texts")
+
+
+def grown() -> lightgbm.Booster:
+    """Give 200 trees of 31 leaves."""
+    import lightgbm
+
+    draw = np.random.default_rng(2)
+    rows = draw.normal(size=(20_000, FEATURES))
+    label = (np.sin(rows[:, :5]).sum(axis=1) + draw.normal(size=len(rows)) > 0).astype(int)
+    settings = {"objective": "binary", "num_threads": 1, "verbose": -1, "num_leaves": 31}
+    return lightgbm.train(settings, lightgbm.Dataset(rows, label), TREES)
 
 
 def product(
@@ -217,6 +227,30 @@ def product(
     yield from told(f"learner `boosted`, {what}", took)
     yield f"response / its trees bare, {what}, p50", f"{ratio(took, 'response', 'its trees, bare'):.2f}", {
         figure: ratio(took, "response", "its trees, bare"),
+    }  # fmt: skip
+
+
+def first(_requests: int) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """Give what compiling the first model of a process takes, and the second."""
+    code = (
+        "import json, pathlib, sys, time\n"
+        "import lightgbm\n"
+        "from nextbest.models.fast_predict import scorer\n"
+        "held = lambda: int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * 4096 / 2**20\n"
+        "booster, said = lightgbm.Booster(model_str=sys.stdin.read()), []\n"
+        "for _ in range(2):\n"
+        "    began, before = time.process_time(), held()\n"
+        "    scorer(booster, version=lightgbm.__version__)\n"
+        "    said += [time.process_time() - began, held() - before]\n"
+        "print(json.dumps(said))\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input=grown().model_to_string(), check=True, capture_output=True, text=True)
+    one, memory, two, _ = json.loads(done.stdout)
+    text = f"{one:.1f} and {memory:.0f}; {two * 1e3:.0f}"
+    yield "compiling the first model of a process, s and MB; the second, ms", text, {
+        "decide first model s": one,
+        "decide first model MB": memory,
     }  # fmt: skip
 
 
@@ -339,6 +373,7 @@ def bare_seconds(file: Path, rows: list[decisions.Row], group: int) -> float:
 PARTS: dict[str, Callable[..., Iterator[tuple[str, str, dict[str, float]]]]] = {
     "linear": linear,
     "tree": tree,
+    "first": first,
     "journal": journal,
 }
 

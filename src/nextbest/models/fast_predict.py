@@ -5,8 +5,8 @@ that. Else LightGBM's library is called at once, on one thread: `Booster.predict
 Where this version of LightGBM is not one that all this was written for, the function is `Booster.predict` itself.
 The numbers are the same whichever it is.
 
-The first compiled model of a process takes 1.4 seconds of work and 140 MB, for numba and its compiler, the next ones 30
-milliseconds. Nothing of it is loaded before.
+The first compiled model of a process takes seconds of work and much memory, for numba and its compiler, the next ones
+milliseconds (`benchmarks/decide/live`, part `first`). Nothing of it is loaded before.
 """
 
 from __future__ import annotations
