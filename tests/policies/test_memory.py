@@ -15,7 +15,7 @@ from nextbest.features.sets import feature_set
 from nextbest.ledger import events, identities, published, tail, workspace
 from nextbest.policies.live.ask import Ask
 from nextbest.policies.live.engine import Engine
-from nextbest.policies.live.known import known
+from nextbest.policies.live.known import at_a_glance, known, said
 from nextbest.policies.live.memory import Memory
 
 if TYPE_CHECKING:
@@ -165,3 +165,18 @@ def test_another_process_is_heard_within_a_moment(ledger: Ledger) -> None:
         published.publish(other, "churn", "m2", NOW, pa.table({"subject_id": ["v1"], "churn_probability": [0.5]}))
     time.sleep(2 * tail.LOOK_S)
     assert memory(ledger, "v1", (), {}).features["churn_probability"] == 0.5
+
+
+def test_a_glance_says_what_a_long_look_says(ledger: Ledger) -> None:
+    """Of who has predictions under its own id the glance says all; of who was merged, or has none, it says nothing."""
+    table = pa.table({"subject_id": ["v1", "v3"], "churn_probability": [0.25, 0.5], "note": ['a "quoted" ü', None]})
+    published.publish(ledger, "churn", "m1", NOW, table)
+    published.publish(ledger, "features", "", NOW, pa.table({"subject_id": ["v1"], "page_views_7d": [7.0]}))
+    identities.merge(ledger, "v3", "v2", why="logged in")
+    for now in (NOW, NOW + timedelta(days=9)):
+        with ledger.journal.read() as connection:
+            stamp = tail.publications(connection)
+            wanted = {one: said(connection, ledger, one, now) for one in ("v1", "v3", "nobody")}
+            found = {one: at_a_glance(connection, ledger, one, now) for one in wanted}
+        assert found == {"v1": (stamp, wanted["v1"]), "v3": (stamp, None), "nobody": (stamp, None)}
+        assert wanted["v3"][0] == "v2"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nextbest.errors import LedgerError
 from nextbest.ledger import faults
+from nextbest.ledger.folding import Folder, fold
 from nextbest.ledger.migrations import migrate
 from nextbest.ledger.turns import Turns
 
@@ -41,12 +42,9 @@ _PRAGMAS = (
 )
 _WRITER = (
     "PRAGMA cache_size = -65536",  # KiB: the leaves of the indexes, which every row touches anew
-    "PRAGMA wal_autocheckpoint = 65536",  # pages; `_Folder` is there before, so that no caller waits for it
+    "PRAGMA wal_autocheckpoint = 131072",  # pages; `Folder` is there before, so that no caller waits for it
 )
 REPLACED = "a restore has put another journal in its place while this program ran; start the program again"
-_FOLD_S = 0.25
-_FOLD_BYTES = 4 << 20
-_LONG, _SHORT, _PASSES = 16384, 64, 8  # frames of 4 KiB: when the log is begun anew, and what the writer folds for it
 
 
 class Connection(sqlite3.Connection):
@@ -66,76 +64,10 @@ class _Checkpoint:
 _Work = tuple["Callable[[sqlite3.Connection], Any] | _Checkpoint | _Stop", "Future[Any]"]
 
 
-class _Folder:
-    """Folds the write-ahead log into the file beside the writing thread, a few times a second while it is long.
-
-    While commits go on, something is always left behind, and a log that is never folded whole is never begun anew. So
-    the long part is folded here, and the writer folds the short rest, between two groups, when `rest` asks for it.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        self.lock = threading.Lock()
-        self._journal = journal
-        self._log = f"{journal.file}-wal"
-        self.rest = False
-        self._wanted, self._pause, self._closed = threading.Event(), threading.Event(), False
-        self._thread: threading.Thread | None = None
-
-    def wake(self) -> None:
-        """Say that something was committed."""
-        if self._wanted.is_set() or not os.path.exists(self._log) or os.path.getsize(self._log) < _FOLD_BYTES:  # noqa: PTH110, PTH202 (hot path)
-            return
-        self._wanted.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="nextbest-folder", daemon=True)
-            self._thread.start()
-
-    def close(self) -> None:
-        """Stop after the fold that is under way."""
-        self._closed = True
-        self._pause.set()
-        self._wanted.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        connection = self._journal._connect()  # noqa: SLF001 (a part of the journal)
-        try:
-            while self._wanted.wait() and not self._closed:
-                with self.lock:
-                    self.rest = self._folded(connection)
-                self._pause.wait(_FOLD_S)
-                if not self._closed:
-                    self._wanted.clear()
-        finally:
-            connection.close()
-
-    @staticmethod
-    def _folded(connection: Connection) -> bool:
-        """Fold until little is left; tell whether the writer should fold the rest."""
-        for _ in range(_PASSES):
-            frames, folded = _fold(connection)
-            if frames < _LONG:
-                return False
-            if frames - folded < _SHORT:
-                return True
-        return True
-
-
 def _identity(file: Path) -> tuple[int, int]:
     """Give what tells a file from another one that takes its name."""
     found = os.stat(file)  # noqa: PTH116 (hot path)
     return found.st_dev, found.st_ino
-
-
-def _fold(connection: Connection) -> tuple[int, int]:
-    """Fold what can be folded without making anybody wait; gives the frames of the log and how many are folded."""
-    try:
-        _, frames, folded = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    except sqlite3.Error as error:  # the writer folds by itself when the log grows long
-        _logger.warning("The journal's log could not be folded: %s", error)
-        return 0, 0
-    return int(frames), int(folded)
 
 
 class Journal:
@@ -151,7 +83,7 @@ class Journal:
         self._closed = False
         self._asked = self._done = 0
         self._counting = threading.Lock()
-        self._folder = _Folder(self)
+        self._folder = Folder(file, self._connect)
         with _errors(file):
             connection = self._connect()
             try:
@@ -187,16 +119,24 @@ class Journal:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Give a read-only connection that sees one snapshot for as long as the block lasts."""
-        if self._closed:
-            raise LedgerError(f"The journal {self.file} is closed.")
-        with _errors(self.file):
-            connection = self._reader()
+        with self.look() as connection:
             try:
                 connection.execute("BEGIN")
                 yield connection
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    @contextmanager
+    def look(self) -> Iterator[sqlite3.Connection]:
+        """Give a read-only connection for one statement; a second one may see what was written meanwhile."""
+        if self._closed:
+            raise LedgerError(f"The journal {self.file} is closed.")
+        with _errors(self.file):
+            connection = self._reader()
+            try:
+                yield connection
+            finally:
                 self._give_back(connection)
 
     @property
@@ -313,7 +253,7 @@ class Journal:
                     self._serve(connection, work)
                     if self._folder.rest:  # within the turn, or another process adds to it meanwhile
                         self._folder.rest = False
-                        _fold(connection)
+                        fold(connection)
                 self._folder.wake()
             except BaseException as error:  # noqa: BLE001 (who waits must hear of it, and writing goes on)
                 if not isinstance(error, sqlite3.Error | OSError):

@@ -15,13 +15,16 @@ from nextbest.ledger.workspace import new_id
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
     from datetime import datetime
 
     import pyarrow as pa
 
     from nextbest.ledger.workspace import Ledger
 
+Fresh = tuple[dict[str, Any], dict[str, str], tuple[str, ...]]
 _FILE = "published.sql"
+_ROWS = msgspec.json.Decoder(list[tuple[str, str, str, int]])
 _PER_COMMIT = 20_000  # so that nobody waits long behind a publication of millions
 
 
@@ -57,16 +60,30 @@ def published(connection: sqlite3.Connection, subject_id: str) -> tuple[dict[str
     return values, versions
 
 
-def fresh(
-    connection: sqlite3.Connection, subject_id: str, *, oldest: datetime
-) -> tuple[dict[str, Any], dict[str, str], tuple[str, ...]]:
+def fresh(connection: sqlite3.Connection, subject_id: str, *, oldest: datetime) -> Fresh:
     """Give what `published` gives, and the names that are left out as they were published before *oldest*."""
+    return _fresh(connection.execute(load(_FILE, "dated_of_subject"), (subject_id,)), to_micros(oldest))
+
+
+def at_a_glance(
+    connection: sqlite3.Connection, subject_id: str, *, oldest: datetime
+) -> tuple[tuple[int, str], Fresh | None]:
+    """Give what `tail.publications` gives, and what `fresh` gives of a subject under its own id, in one statement.
+
+    The second is None of who was merged into another, and where nothing is published: then there is more to look at.
+    """
+    permissions, publications, merged, rows = connection.execute(load(_FILE, "glance"), {"id": subject_id}).fetchone()
+    found = None if merged else _ROWS.decode(rows)
+    return (permissions, publications), _fresh(found, to_micros(oldest)) if found else None
+
+
+def _fresh(rows: Iterable[tuple[str, str, str, int]], oldest: int) -> Fresh:
     values: dict[str, Any] = {}
     versions: dict[str, str] = {}
     stale: list[str] = []
-    for body, recipe, model_id, ts in connection.execute(load(_FILE, "dated_of_subject"), (subject_id,)):
+    for body, recipe, model_id, ts in rows:
         said = msgspec.json.decode(body)
-        if ts < to_micros(oldest):
+        if ts < oldest:
             stale += said
             continue
         values |= said

@@ -27,6 +27,16 @@ SELECT p.body, p.recipe, g.model_id, g.ts FROM published AS p
 JOIN publication AS g ON g.recipe = p.recipe AND g.generation = p.generation
 WHERE p.subject_id = ? ORDER BY p.recipe;
 
+-- name: glance
+SELECT (SELECT value FROM counter WHERE name = 'consent'),
+  (SELECT coalesce(group_concat(recipe || ' ' || generation || ' ' || ts), '') FROM publication),
+  EXISTS (SELECT 1 FROM merge WHERE from_id = :id AND undone_ts IS NULL),
+  (SELECT json_group_array(json_array(body, recipe, model_id, ts)) FROM (
+    SELECT p.body, p.recipe, g.model_id, g.ts FROM published AS p
+    JOIN publication AS g ON g.recipe = p.recipe AND g.generation = p.generation
+    WHERE p.subject_id = :id ORDER BY p.recipe
+  ));
+
 -- name: confirm
 UPDATE publication SET ts = ? WHERE recipe = ?;
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nextbest.ledger import Ledger
 
 Said = tuple[str, dict[str, Any], dict[str, str], tuple[str, ...]]
+Glance = tuple[tuple[int, str], Said | None]
 _log = logging.getLogger("nextbest")
 
 
@@ -48,8 +49,19 @@ def said(connection: sqlite3.Connection, ledger: Ledger, subject_id: str, now: d
     from nextbest.ledger import identities, published
 
     subject = identities.known_as(connection, ledger.secret, subject_id)
-    oldest = now - timedelta(days=ledger.config.server.stale_after_days)
-    return subject, *published.fresh(connection, subject, oldest=oldest)
+    return subject, *published.fresh(connection, subject, oldest=_oldest(ledger, now))
+
+
+def at_a_glance(connection: sqlite3.Connection, ledger: Ledger, subject_id: str, now: datetime) -> Glance:
+    """Give the stamp of what is published, and what `said` gives where one statement can tell, else None."""
+    from nextbest.ledger import published
+
+    stamp, found = published.at_a_glance(connection, subject_id, oldest=_oldest(ledger, now))
+    return stamp, None if found is None else (subject_id, *found)
+
+
+def _oldest(ledger: Ledger, now: datetime) -> datetime:
+    return now - timedelta(days=ledger.config.server.stale_after_days)
 
 
 def _computed(ledger: Ledger, subject: str, missing: set[str]) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from nextbest.features.histories import Histories
 from nextbest.ledger import tail
 from nextbest.policies.columns import RECIPE_OF
 from nextbest.policies.counters import COUNTERS, counted
-from nextbest.policies.live.known import Known, said
+from nextbest.policies.live.known import Known, at_a_glance, said
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -75,9 +75,12 @@ class Memory:
         found = kept.get(subject_id)
         if found is not None and abs(now - found[1]) < _FOR:
             return found[0]
-        with self._ledger.journal.read() as connection:
-            before = tail.publications(connection)
-            fresh = said(connection, self._ledger, subject_id, now)
+        with self._ledger.journal.look() as connection:
+            before, fresh = at_a_glance(connection, self._ledger, subject_id, now)
+        if fresh is None:
+            with self._ledger.journal.read() as connection:
+                before = tail.publications(connection)
+                fresh = said(connection, self._ledger, subject_id, now)
         if before == self._stamp and fresh[1]:  # of whom nothing is published, more may be found out any time
             if len(kept) >= _MOST:
                 kept.clear()
