@@ -108,7 +108,7 @@ def keyed(secret: bytes, text: str) -> str:
 
 def new_id(prefix: str) -> str:
     """Give an opaque id that sorts by time: `<prefix>_<time><random>`, within [a-z0-9_-]{1,64}."""
-    return f"{prefix}_{time.time_ns() // 1000:014x}{secrets.token_hex(8)}"
+    return f"{prefix}_{time.time_ns() // 1000:014x}{os.urandom(8).hex()}"
 
 
 def _nearest(start: Path) -> Path:

@@ -85,7 +85,8 @@ class SquareCB:
         gap = worth[best] - worth
         if not gap[gap.argmax()] < 1e150:
             return None
-        sums = np.ones((2, k))
+        sums = np.empty((2, k))
+        sums[0] = 1.0
         np.multiply(spread, spread, out=sums[1])
         if not sums[1, best] > 0 and not sums[1].any():
             off = gap - float(sums[0] @ gap) / k
