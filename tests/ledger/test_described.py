@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import numpy as np
@@ -64,6 +65,28 @@ def test_texts_are_names_of_their_own() -> None:
     assert described.by_action(again) == {"a": {"price": 2.5, "colour=red": 1.0}, "b": {"new": 1.0}, "c": {}}
     assert described.by_action(described.read(None)) == {}
     assert described.stored(described.of_features({})) is None
+
+
+def test_one_odd_number_does_not_cost_bytes_for_ever() -> None:
+    """After a number without few digits, tables are doubles for a while, and small again later."""
+    names = ("odd for once",)
+    sizes = [
+        described.pack(("a",), names, np.array([[value]])).size for value in (0.5, 1 / 3, *[0.5] * described._AGAIN)
+    ]
+    assert (sizes[0], sizes[1], sizes[2], sizes[-1]) == (1, 8, 8, 1)
+
+
+def test_threads_that_pack_the_same_names_do_not_mix_their_digits() -> None:
+    """Tables of one, three and too many digits, packed by four threads at once, all come back as they were."""
+    draw = np.random.default_rng(3)
+    tables = [draw.normal(size=(2, 2)).round(digits) for digits in (0, 1, 3, 17)]
+
+    def packs(table: np.ndarray) -> bool:
+        back = [described.pack(("a", "b"), ("shared", "names"), table).values() for _ in range(2_000)]
+        return all(np.array_equal(one, table) for one in back)
+
+    with ThreadPoolExecutor(len(tables)) as threads:
+        assert list(threads.map(packs, tables)) == [True] * len(tables)
 
 
 def test_a_row_from_before_is_read() -> None:

@@ -79,30 +79,35 @@ def pack(ids: tuple[str, ...], names: tuple[str, ...], values: Numbers) -> Descr
             _known.clear()
         tried = _known[names] = _Tried()
     tried.left -= 1
-    if tried.at < len(_DIGITS):
-        found = _fewest(values, tried)
-        if found is not None:
-            size, whole = found
-            return Described(ids, names, _DIGITS[tried.at], size, whole.tobytes())
+    begin = tried.at  # read once: other threads pack too
+    if begin < len(_DIGITS):
+        at, size, whole = _fewest(values, begin)
+        if at != begin:
+            tried.at = at
+        if whole is not None:
+            return Described(ids, names, _DIGITS[at], size, whole.tobytes())
     return Described(ids, names, 0, _FLOAT, np.asarray(values, "<f8").tobytes())
 
 
-def _fewest(values: Numbers, tried: _Tried) -> tuple[int, np.ndarray[Any, Any]] | None:
-    """Give the size and the numbers as whole ones, with the fewest digits from those tried last on; None: with none."""
+def _fewest(values: Numbers, begin: int) -> tuple[int, int, np.ndarray[Any, Any] | None]:
+    """Give the place of the fewest digits that are enough, from *begin* on, the size, and the numbers as whole ones.
+
+    Where none are enough, the place is behind the last and there are no whole numbers.
+    """
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     missing, given = None, values
     if low != low:  # noqa: PLR0124 (NaN: something is missing)
         missing = np.isnan(values)
         given = np.where(missing, 0.0, values)
         low, high = float(given.min()), float(given.max())
-    while tried.at < len(_DIGITS):
-        found = _whole(given, max(-low, high), _DIGITS[tried.at])
+    for at in range(begin, len(_DIGITS)):
+        found = _whole(given, max(-low, high), _DIGITS[at])
         if found is not None:
+            size, whole = found
             if missing is not None:
-                found[1][missing] = -_MOST[found[0]] - 1
-            return found
-        tried.at += 1
-    return None
+                whole[missing] = -_MOST[size] - 1
+            return at, size, whole
+    return len(_DIGITS), _FLOAT, None
 
 
 def _whole(values: Numbers, far: float, digits: int) -> tuple[int, np.ndarray[Any, Any]] | None:
