@@ -1,6 +1,6 @@
 -- Sends the prepared bodies in turn, about one customer after the other (as `subject` in shop.py gives them); at the
 -- end, prints what was measured as one line of JSON.
-local STRIDE, SUBJECTS = 7919, 20000
+local stride, subjects
 local before, after, at = {}, {}, 0
 
 function init(arguments)
@@ -8,7 +8,8 @@ function init(arguments)
     local from, to = line:find("s?????", 1, true)
     before[#before + 1], after[#after + 1] = line:sub(1, from - 1), line:sub(to + 1)
   end
-  at = math.random(SUBJECTS)
+  stride, subjects = tonumber(arguments[3]), tonumber(arguments[4])
+  at = math.random(subjects)
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
   wrk.headers["Authorization"] = "Bearer " .. arguments[2]
@@ -16,7 +17,7 @@ end
 
 function request()
   at = at + 1
-  local i, subject = at % #before + 1, string.format("s%05d", at * STRIDE % SUBJECTS)
+  local i, subject = at % #before + 1, string.format("s%05d", at * stride % subjects)
   return wrk.format(nil, "/v1/decide", nil, before[i] .. subject .. after[i])
 end
 

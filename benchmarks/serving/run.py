@@ -95,7 +95,7 @@ def wrk(port: int, folder: Path, key: str, seconds: float) -> dict[str, float]:
     """Ask as fast as the service answers; gives requests per second, errors and latencies in milliseconds."""
     file = folder / "bodies.txt"
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(HERE / "decide.lua")]
-    command += [f"http://127.0.0.1:{port}", "--", str(file), key]
+    command += [f"http://127.0.0.1:{port}", "--", str(file), key, str(shop.STRIDE), str(shop.SUBJECTS)]
     done = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     said: dict[str, float] = json.loads(done.strip().splitlines()[-1])
     return {**said, "rate": said["requests"] / said["seconds"]}

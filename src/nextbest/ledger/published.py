@@ -61,8 +61,11 @@ def published(connection: sqlite3.Connection, subject_id: str) -> tuple[dict[str
 
 
 def fresh(connection: sqlite3.Connection, subject_id: str, *, oldest: datetime) -> Fresh:
-    """Give what `published` gives, and the names that are left out as they were published before *oldest*."""
-    return _fresh(connection.execute(load(_FILE, "dated_of_subject"), (subject_id,)), to_micros(oldest))
+    """Give what `published` gives, and the names that are left out as they were published before *oldest*.
+
+    *subject_id* is canonical.
+    """
+    return at_a_glance(connection, subject_id, oldest=oldest)[1] or ({}, {}, ())
 
 
 def at_a_glance(

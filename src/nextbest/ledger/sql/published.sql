@@ -22,11 +22,6 @@ SELECT p.body, p.recipe, g.model_id FROM published AS p
 JOIN publication AS g ON g.recipe = p.recipe AND g.generation = p.generation
 WHERE p.subject_id = ? ORDER BY p.recipe;
 
--- name: dated_of_subject
-SELECT p.body, p.recipe, g.model_id, g.ts FROM published AS p
-JOIN publication AS g ON g.recipe = p.recipe AND g.generation = p.generation
-WHERE p.subject_id = ? ORDER BY p.recipe;
-
 -- name: glance
 SELECT (SELECT value FROM counter WHERE name = 'consent'),
   (SELECT coalesce(group_concat(recipe || ' ' || generation || ' ' || ts), '') FROM publication),
