@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nextbest.ledger import Ledger
 
-HUNG_S = 0.6
+HUNG_S = 1.5
 CONFIG = """
 [consent]
 regime = "opt_out"
@@ -29,13 +29,13 @@ value = "1"
 response = "0.5"
 holdout = 0.0
 default = "plain"
-deadline_ms = 100
+deadline_ms = 500
 actions = [{ id = "plain", class = "content" }, { id = "loud", class = "content", assumed_log_odds = 1.0 }]
 [plays.mail]
 value = "1"
 response = "0.5"
 holdout = 0.0
-deadline_ms = 100
+deadline_ms = 500
 actions = [{ id = "letter", class = "outbound", channel = "email", assumed_log_odds = 1.0 }]
 """
 
