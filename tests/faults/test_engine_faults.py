@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from nextbest.types import Decision
 
-SLACK_S, SLOW_S = 0.010, 1.0
+SLACK_S = 0.010
 
 
 def raising(error: Exception) -> Callable[[Any], Any]:
@@ -79,7 +79,7 @@ BREAKS: dict[str, tuple[str, Callable[[Place], AbstractContextManager[Any]]]] = 
     "model gives too few": ("model", failing_model(lambda mean: mean[:1])),
     "model breaks": ("model", failing_model(raising(ValueError("bad shape")))),
     "worth is NaN": ("model", lambda _: faults.injected("score", lambda worth: np.full_like(worth, np.nan))),
-    "model is slow": ("deadline", failing_model(lambda mean: (time.sleep(SLOW_S), mean)[1])),
+    "model is slow": ("deadline", failing_model(lambda mean: (time.sleep(0.2), mean)[1])),
     "model hangs": ("deadline", failing_model(lambda _: threading.Event().wait(3600))),
     "consent unreadable": ("consent", injected("consent", sqlite3.OperationalError("disk I/O error"))),
     "caps unreadable": ("caps", injected("caps", sqlite3.OperationalError("malformed"))),
@@ -127,7 +127,7 @@ def test_every_failure_leaves_every_class_what_the_table_says(place: Place, name
     assert one.degraded or harmless
     assert harmless or WHY[failure] in one.reason  # type: ignore[index]  # a name of the table
     if failure == "deadline":
-        assert took < SLOW_S / 2  # of 50 ms the model had; how near they are kept is measured below
+        assert took <= 0.05 + SLACK_S + 0.05  # the sync of the log to a busy disk comes on top
     if failure == "log":
         assert one.context["logged"] is False
         with pytest.raises(UnknownNameError, match="There is no decision"):

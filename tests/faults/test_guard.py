@@ -58,7 +58,7 @@ def test_a_ranker_that_hangs_is_left_behind_within_the_deadline() -> None:
         waits.append(time.perf_counter() - started)
     # The middle one: a busy machine may keep any single one waiting.
     assert sorted(waits[:MOST_LEFT_BEHIND])[MOST_LEFT_BEHIND // 2] < DEADLINE + 0.05
-    assert min(waits[MOST_LEFT_BEHIND:]) < 0.01
+    assert sorted(waits[MOST_LEFT_BEHIND:])[1] < 0.01
     forever.set()
     until = time.monotonic() + 5
     while time.monotonic() < until:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nextbest.ledger import Ledger
 
-PROCESSES, THREADS, SECONDS, LONGEST_S = 4, 8, 2.0, 0.25
+PROCESSES, THREADS, SECONDS = 4, 8, 2.0
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.ledger.child"])
 
@@ -48,12 +48,13 @@ def write_for_a_while(path: str, name: str, connection: Connection) -> None:
     connection.send((len(waits), max(waits)))
 
 
-def write_from_all(ledger: Ledger, name: str) -> tuple[int, float]:
-    """Let four processes write; gives how many events were stored, and the longest wait."""
+@pytest.mark.slow
+def test_four_processes_share_the_journal_fairly(ledger: Ledger) -> None:
+    """Four processes of eight threads lose nothing, meet no lock error, and nobody waits longer than 250 ms."""
     pipes, processes = [], []
     for i in range(PROCESSES):
         ours, theirs = SERVER.Pipe(duplex=False)
-        processes.append(SERVER.Process(target=write_for_a_while, args=(str(ledger.path), f"{name}{i}", theirs)))
+        processes.append(SERVER.Process(target=write_for_a_while, args=(str(ledger.path), str(i), theirs)))
         pipes.append(ours)
         processes[-1].start()
         theirs.close()
@@ -61,23 +62,10 @@ def write_from_all(ledger: Ledger, name: str) -> tuple[int, float]:
     for process, pipe in zip(processes, pipes, strict=True):
         process.join()
         pipe.close()
-    return sum(n for n, _ in told), max(w for _, w in told)
-
-
-@pytest.mark.slow
-def test_four_processes_share_the_journal_fairly(ledger: Ledger) -> None:
-    """Four processes of eight threads lose nothing, meet no lock error, and nobody waits longer than 250 ms."""
-    stored, waits = 0, []
-    for attempt in "abc":  # a machine with other work may keep a process waiting; an unfair journal does every time
-        count, wait = write_from_all(ledger, attempt)
-        stored += count
-        waits.append(wait)
-        print(f"{count / SECONDS:,.0f} events/s, longest wait {wait * 1e3:.0f} ms")
-        if wait <= LONGEST_S:
-            break
     with ledger.journal.read() as connection:
-        assert connection.execute("SELECT count(*) FROM event").fetchone() == (stored,)
-    assert min(waits) <= LONGEST_S
+        assert connection.execute("SELECT count(*) FROM event").fetchone() == (sum(n for n, _ in told),)
+    print(f"{sum(n for n, _ in told) / SECONDS:,.0f} events/s, longest wait {max(w for _, w in told) * 1e3:.0f} ms")
+    assert max(w for _, w in told) <= 0.25
 
 
 def test_a_turn_that_never_comes_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

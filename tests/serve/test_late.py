@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nextbest.ledger import Ledger
 
-HUNG_S = 1.5
+HUNG_S = 1.0
 CONFIG = """
 [consent]
 regime = "opt_out"
